@@ -1,0 +1,1 @@
+"""Encoders: how a sequence is read. `encoder.py` is the contract; every other file is one encoder."""

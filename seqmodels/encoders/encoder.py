@@ -1,0 +1,105 @@
+"""The contract that every encoder keeps, and the registry of encoders."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from seqmodels.errors import ConfigurationError
+from seqmodels.masking import last_step
+from seqmodels.registry import Registry, Spec
+
+State = Any  # nested tuples, lists or dicts of tensors, each with batch as its first axis
+
+
+class Encoder(nn.Module, ABC):
+    """Reads right-padded sequences of vectors and returns one vector for each step.
+
+    What an encoder promises, for every batch (the contract tests prove it for each registered one): padding,
+    neighbouring rows and their order change neither outputs nor gradients; outputs beyond a row's length are
+    exactly zero; a causal encoder never looks ahead, and reading a sequence in chunks with carried state, or step
+    by step, equals reading it whole; rows of length zero are allowed.
+
+    Args:
+        input_size: features of each input step.
+        output_size: features of each output step.
+        causal: whether step t depends on the steps up to t only.
+    """
+
+    def __init__(self, input_size: int, output_size: int, *, causal: bool) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("output_size", output_size)):
+            if not isinstance(size, int) or size < 1:
+                raise ConfigurationError(f"{type(self).__name__}: {name} must be a positive integer, got {size!r}")
+        self.input_size = input_size
+        self.output_size = output_size
+        self.causal = causal
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Encodes whole sequences.
+
+        Args:
+            inputs: (batch, time, input_size), right padded; the values of the padding do not matter.
+            lengths: (batch,) int64, each row's number of real steps, 0 to time.
+            state: where a causal encoder goes on from; None for the initial state.
+
+        Returns:
+            outputs (batch, time, output_size), zero beyond each row's length; and the state after each row's last
+            real step (for a row of length zero, the state that came in).
+        """
+
+    def initial_state(self, batch_size: int) -> State:
+        """Returns the state before the first step, for `batch_size` rows.
+
+        Raises:
+            ConfigurationError: the encoder is not causal.
+        """
+        raise ConfigurationError(self._no_steps())
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Encodes one step: inputs (batch, input_size) and a state to outputs (batch, output_size) and the next state.
+
+        Raises:
+            ConfigurationError: the encoder is not causal.
+        """
+        raise ConfigurationError(self._no_steps())
+
+    def summary(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """Returns (batch, output_size): the output after the last real step (of each direction, where there are two)."""
+        return last_step(outputs, lengths)
+
+    def _no_steps(self) -> str:
+        reason = "defines no `step`" if self.causal else "reads the future, so it cannot go step by step or carry a state"
+        return f"{type(self).__name__} {reason}; choose a causal encoder, such as lstm with bidirectional: false"
+
+
+class Cell(nn.Module, ABC):
+    """One step of a recurrence; `Unrolled` makes an encoder of it, and registering a cell does so by itself.
+
+    Args:
+        input_size: features of each input step.
+        output_size: features of each output step.
+    """
+
+    def __init__(self, input_size: int, output_size: int) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.output_size = output_size
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """Returns the state before the first step: tensors with `batch_size` as first axis."""
+
+    @abstractmethod
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Computes one step: inputs (batch, input_size) and a state to output (batch, output_size) and the next state."""
+
+
+encoder_registry: Registry[Encoder] = Registry("encoder", (Encoder, Cell), supplied=1)
+register_encoder = encoder_registry.register
+list_encoders = encoder_registry.names
+
+EncoderSpec = Spec
