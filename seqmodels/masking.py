@@ -45,7 +45,7 @@ class _RowPermutation(torch.autograd.Function):
 
 
 def reverse_within(values: Tensor, lengths: Tensor) -> Tensor:
-    """Reverses the real steps of each row of `values` (batch, time, size) and leaves the padding where it is.
+    """Reverses the real steps of each row of `values` (batch, time, ...) and leaves the padding where it is.
 
     It is its own inverse. `values.flip(1)` is not a substitute: it would bring the padding to the front.
     """
@@ -54,8 +54,7 @@ def reverse_within(values: Tensor, lengths: Tensor) -> Tensor:
     mirrored = lengths.unsqueeze(1) - 1 - steps  # (batch, time)
     source = torch.where(mirrored >= 0, mirrored, steps)
     source = source + time * torch.arange(batch, device=lengths.device).unsqueeze(1)
-    flat = values.reshape(batch * time, -1)
-    return _RowPermutation.apply(flat, source.flatten()).view_as(values)  # type: ignore[no-any-return]
+    return _RowPermutation.apply(values.flatten(0, 1), source.flatten()).view_as(values)  # type: ignore[no-any-return]
 
 
 def masked_mean(values: Tensor, lengths: Tensor) -> Tensor:

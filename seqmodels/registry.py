@@ -29,11 +29,13 @@ class Registry(Generic[Entry]):
         base: every entry must be a subclass of it (or of one of them).
         supplied: how many leading constructor arguments the data or a neighbour decides (an encoder's `input_size`);
             the others are what a spec may set.
+        default: the name that a mapping without `name` stands for; None if it has to be given.
     """
 
-    def __init__(self, kind: str, base: type | tuple[type, ...], supplied: int = 0) -> None:
+    def __init__(self, kind: str, base: type | tuple[type, ...], supplied: int = 0, default: str | None = None) -> None:
         self.kind = kind
         self.supplied = supplied
+        self.default = default
         self.base = base if isinstance(base, tuple) else (base,)
         self._entries: dict[str, type[Entry]] = {}
 
@@ -47,7 +49,9 @@ class Registry(Generic[Entry]):
         def decorate(entry: type) -> type:
             if not (inspect.isclass(entry) and issubclass(entry, self.base)):
                 wanted = " or ".join(base.__name__ for base in self.base)
-                raise ConfigurationError(f"cannot register {entry!r} as {self.kind} '{name}': not a subclass of {wanted}")
+                raise ConfigurationError(
+                    f"cannot register {entry!r} as {self.kind} '{name}': not a subclass of {wanted}"
+                )
             present = self._entries.get(name)
             if present is not None and dotted_path(present) != dotted_path(entry):
                 raise ConfigurationError(
@@ -105,9 +109,9 @@ class Registry(Generic[Entry]):
         """
         if isinstance(spec, str):
             name, given = spec, {}
-        elif isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
+        elif isinstance(spec, Mapping) and isinstance(spec.get("name", self.default), str):
             given = {str(key): value for key, value in spec.items()}
-            name = given.pop("name")
+            name = given.pop("name", self.default)
         else:
             raise ConfigurationError(
                 f"expected a name or a mapping with the key `name` for the {self.kind}, got {spec!r}; "
@@ -124,6 +128,13 @@ class Registry(Generic[Entry]):
         if missing:
             raise ConfigurationError(f"{self.kind} '{name}' needs the argument '{missing[0]}'")
         return name, given
+
+    def with_argument(self, spec: Spec, argument: str, value: Any) -> Spec:
+        """Returns the spec with `argument` set to `value`, where its entry has such an argument and the spec is silent."""
+        name, given = self.check(spec)
+        if argument not in self.arguments(name):
+            return spec
+        return {"name": name, argument: value, **given}
 
     def create(self, spec: Spec, *positional: Any) -> Entry:
         """Builds the entry that `spec` names, with what the data or a neighbour decides as `positional` arguments.

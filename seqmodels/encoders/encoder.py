@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 from torch import Tensor, nn
 
+from seqmodels.encoders.options import check_sizes
+from seqmodels.encoders.state import State
 from seqmodels.errors import ConfigurationError
 from seqmodels.masking import last_step
 from seqmodels.registry import Registry, Spec
-
-State = Any  # nested tuples, lists or dicts of tensors, each with batch as its first axis
 
 
 class Encoder(nn.Module, ABC):
@@ -30,9 +29,7 @@ class Encoder(nn.Module, ABC):
 
     def __init__(self, input_size: int, output_size: int, *, causal: bool) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("output_size", output_size)):
-            if not isinstance(size, int) or size < 1:
-                raise ConfigurationError(f"{type(self).__name__}: {name} must be a positive integer, got {size!r}")
+        check_sizes(self, input_size=input_size, output_size=output_size)
         self.input_size = input_size
         self.output_size = output_size
         self.causal = causal
@@ -68,11 +65,13 @@ class Encoder(nn.Module, ABC):
         raise ConfigurationError(self._no_steps())
 
     def summary(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """Returns (batch, output_size): the output after the last real step (of each direction, where there are two)."""
+        """Returns (batch, output_size): the output after the last real step, of each direction where there are two."""
         return last_step(outputs, lengths)
 
     def _no_steps(self) -> str:
-        reason = "defines no `step`" if self.causal else "reads the future, so it cannot go step by step or carry a state"
+        reason = (
+            "defines no `step`" if self.causal else "reads the future, so it cannot go step by step or carry a state"
+        )
         return f"{type(self).__name__} {reason}; choose a causal encoder, such as lstm with bidirectional: false"
 
 
@@ -86,6 +85,7 @@ class Cell(nn.Module, ABC):
 
     def __init__(self, input_size: int, output_size: int) -> None:
         super().__init__()
+        check_sizes(self, input_size=input_size, output_size=output_size)
         self.input_size = input_size
         self.output_size = output_size
 
@@ -95,7 +95,30 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Computes one step: inputs (batch, input_size) and a state to output (batch, output_size) and the next state."""
+        """Computes one step: inputs (batch, input_size) and a state to output (batch, output_size), next state."""
+
+
+def check_batch(encoder: Encoder, inputs: Tensor, lengths: Tensor, state: State | None) -> None:
+    """Checks what `Encoder.forward` is given, as far as that needs no look at the values.
+
+    Raises:
+        ConfigurationError: inputs are not (batch, time, input_size), lengths not (batch,); or an encoder that reads
+            the future is given a state.
+    """
+    name = type(encoder).__name__
+    if inputs.dim() != 3 or inputs.size(2) != encoder.input_size:
+        raise ConfigurationError(
+            f"{name}: expected inputs of shape (batch, time, {encoder.input_size}), got {tuple(inputs.shape)}"
+        )
+    if lengths.dim() != 1 or lengths.size(0) != inputs.size(0):
+        raise ConfigurationError(
+            f"{name}: expected lengths of shape ({inputs.size(0)},), one for each row, got {tuple(lengths.shape)}"
+        )
+    if state is not None and not encoder.causal:
+        raise ConfigurationError(
+            f"{name} reads the future, so it cannot go on from a state; "
+            f"choose a causal encoder, such as lstm with bidirectional: false"
+        )
 
 
 encoder_registry: Registry[Encoder] = Registry("encoder", (Encoder, Cell), supplied=1)

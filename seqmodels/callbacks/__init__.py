@@ -1,0 +1,1 @@
+"""Callbacks: what happens beside the training of any task."""

@@ -1,0 +1,102 @@
+"""What a run cost and reached, as `results.json` in its folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from seqmodels.data.batch import Batch
+
+FILE = "results.json"
+
+
+class RunReport(Callback):
+    """Measures a fit and keeps its figures, with those of later tests, in `results.json` of the run's folder.
+
+    Args:
+        folder: where the file goes; None for the logger's folder.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        self.folder = folder
+        self._begin = 0.0
+        self._tokens: Tensor | int = 0
+        self._batch_seconds = 0.0
+        self._batch_begin = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._begin = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock of the training steps, which leaves validation out."""
+        self._batch_begin = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Counts the real steps read."""
+        self._tokens = self._tokens + batch.lengths.sum()
+        if trainer.is_last_batch:
+            self._batch_seconds += time.perf_counter() - self._batch_begin
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the figures of the fit."""
+        checkpoint = trainer.checkpoint_callback
+        score = getattr(checkpoint, "best_model_score", None)
+        self._write(
+            trainer,
+            {
+                "parameters": sum(p.numel() for p in pl_module.parameters()),
+                "epochs": trainer.current_epoch,
+                "steps": trainer.global_step,
+                "fit_seconds": round(time.perf_counter() - self._begin, 1),
+                "tokens_per_second": round(int(self._tokens) / self._batch_seconds) if self._batch_seconds else None,
+                "peak_memory_mib": round(_peak_memory_mib()),
+                "monitor": getattr(checkpoint, "monitor", None),
+                "best_score": None if score is None else float(score),
+                "best_checkpoint": str(getattr(checkpoint, "best_model_path", "")) or None,
+                "machine": machine(),
+            },
+        )
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Adds the test scores."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test_")}
+        self._write(trainer, metrics)
+
+    def _write(self, trainer: Trainer, values: dict[str, Any]) -> None:
+        folder = self.folder or trainer.log_dir
+        if not trainer.is_global_zero or folder is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        path = Path(folder) / FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        present = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**present, **values}, indent=2) + "\n")
+
+
+def machine() -> str:
+    """Returns one line that says on what a figure was measured."""
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        models = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        processor = models[0] if models else processor
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{processor}, {torch.get_num_threads()} threads, {device}, torch {torch.__version__}"
+
+
+def _peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 if sys.platform != "darwin" else 1024**2)

@@ -1,0 +1,320 @@
+"""The schema: what turns raw values into numbers and back. Built once from the training data, travels in the checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from seqmodels.data.encoded import IGNORED, UNSEEN, Encoded
+from seqmodels.data.ragged import Array, Ragged
+from seqmodels.data.readers.reader import Example
+from seqmodels.data.tokenizer_training import train_tokenizer
+from seqmodels.data.tokenizers import Tokenizer
+from seqmodels.errors import ConfigurationError, DataError
+from seqmodels.registry import Spec
+
+TargetKind = Literal["label", "labels", "tags"]
+
+
+@dataclass(frozen=True)
+class TokenInput:
+    """Text or words read as token ids."""
+
+    tokenizer: Tokenizer
+
+    def to_record(self) -> dict[str, Any]:
+        """Returns plain types."""
+        return self.tokenizer.to_record()
+
+
+@dataclass(frozen=True)
+class CharacterInput:
+    """The characters of each word: ids 0 for padding, 1 for one not in training, then `vocabulary` in order.
+
+    Args:
+        vocabulary: the characters seen in training, most frequent first.
+        max_length: longer words keep their first and last halves; the long tail (addresses) would only cost time.
+    """
+
+    vocabulary: tuple[str, ...]
+    max_length: int = 32
+
+    @property
+    def size(self) -> int:
+        """Number of ids."""
+        return len(self.vocabulary) + 2
+
+    def clip(self, word: str) -> str:
+        """Returns the word, or the first and last half of `max_length` characters of a longer one."""
+        if len(word) <= self.max_length:
+            return word
+        head = self.max_length // 2
+        return word[:head] + word[head - self.max_length :]
+
+
+@dataclass(frozen=True)
+class FeatureInput:
+    """Vectors of real numbers, with the mean and the standard deviation of each over all training steps."""
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be predicted.
+
+    Args:
+        kind: "label" (one class a sequence), "labels" (any number of them) or "tags" (one for each token).
+        names: classes or tags seen in training, sorted; a name's place is its id.
+        counts: how often each occurs in training.
+    """
+
+    kind: TargetKind
+    names: tuple[str, ...]
+    counts: tuple[int, ...]
+    _ids: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ids", {name: number for number, name in enumerate(self.names)})
+
+    def id_of(self, name: str) -> int:
+        """Returns the id of a class or tag, `UNSEEN` for one that training did not have."""
+        return self._ids.get(name, UNSEEN)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """How the examples of one data set become numbers.
+
+    Args:
+        tokens: how text or words become ids; None for feature sequences.
+        characters: how words become character ids; None where they are not used.
+        features: size and normalisation of feature sequences; None for text.
+        target: the classes or tags; None for unlabelled data.
+        pretokenized: whether the inputs are words, kept word for word, rather than raw text.
+    """
+
+    tokens: TokenInput | None
+    characters: CharacterInput | None
+    features: FeatureInput | None
+    target: Target | None
+    pretokenized: bool = False
+
+    def to_record(self) -> dict[str, Any]:
+        """Returns plain types (dictionaries, lists, strings, numbers), from which `from_record` makes the schema again."""
+        return {
+            "tokens": self.tokens and self.tokens.to_record(),
+            "characters": self.characters and asdict(self.characters),
+            "features": self.features and asdict(self.features),
+            "target": self.target
+            and {"kind": self.target.kind, "names": list(self.target.names), "counts": list(self.target.counts)},
+            "pretokenized": self.pretokenized,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Schema:
+        """Makes the schema that `to_record` wrote."""
+        tokens, characters, features, target = (record[key] for key in ("tokens", "characters", "features", "target"))
+        return cls(
+            tokens=tokens and TokenInput(Tokenizer.from_record(tokens)),
+            characters=characters and CharacterInput(tuple(characters["vocabulary"]), characters["max_length"]),
+            features=features and FeatureInput(features["size"], tuple(features["mean"]), tuple(features["std"])),
+            target=target and Target(target["kind"], tuple(target["names"]), tuple(target["counts"])),
+            pretokenized=record["pretokenized"],
+        )
+
+    def encode(self, examples: Sequence[Example], *, targets: bool = True, first: int = 0) -> Encoded:
+        """Turns examples into flat columns of numbers; unknown words, characters and labels get their own ids.
+
+        Args:
+            examples: the examples, or a chunk of them.
+            targets: whether to encode the targets too.
+            first: the number of the chunk's first example, for error messages.
+
+        Raises:
+            DataError: an example lacks the input (or, with `targets`, the target) that the schema was built from, has
+                another number of features, or a number of tags that differs from its number of tokens.
+        """
+        encoded = self._encode_features(examples, first) if self.features else self._encode_tokens(examples, first)
+        if targets and self.target:
+            encoded.targets = self._encode_targets(self.target, examples, first)
+        return encoded
+
+    def _encode_features(self, examples: Sequence[Example], first: int) -> Encoded:
+        assert self.features
+        for number, example in enumerate(examples, first):
+            for step in _value(example, "features", number):
+                if len(step) != self.features.size:
+                    raise DataError(
+                        f"example {_name(example, number)}: expected {self.features.size} features a step, as in training, "
+                        f"got {len(step)}"
+                    )
+        return Encoded(features=Ragged.from_rows([e["features"] for e in examples], np.float32, self.features.size))
+
+    def _encode_tokens(self, examples: Sequence[Example], first: int) -> Encoded:
+        assert self.tokens
+        tokenizer = self.tokens.tokenizer
+        starts = None
+        if self.pretokenized:
+            words = [_value(example, "tokens", number) for number, example in enumerate(examples, first)]
+            ids, starts = tokenizer.encode_words(words)
+        else:
+            texts = [_value(example, "text", number) for number, example in enumerate(examples, first)]
+            ids = tokenizer.encode_texts(texts)
+            words = tokenizer.split(texts) if self.characters else []
+        encoded = Encoded(ids=Ragged.from_rows(ids, np.int32))
+        if starts is not None:
+            encoded.word_starts = Ragged.from_rows(starts, np.int32)
+        if self.characters:
+            encoded.forms, encoded.characters = _encode_characters(self.characters, words)
+        return encoded
+
+    def _encode_targets(self, target: Target, examples: Sequence[Example], first: int) -> Ragged | Array:
+        if target.kind == "label":
+            labels = [_value(example, "label", number) for number, example in enumerate(examples, first)]
+            return np.array([target.id_of(label) for label in labels], dtype=np.int64)
+        if target.kind == "labels":
+            matrix = np.zeros((len(examples), len(target.names)), dtype=np.float32)
+            for number, example in enumerate(examples):
+                known = [target.id_of(label) for label in _value(example, "labels", first + number)]
+                matrix[number, [label for label in known if label != UNSEEN]] = 1
+            return matrix
+        rows = []
+        for number, example in enumerate(examples, first):
+            tags = [target.id_of(tag) for tag in _value(example, "tags", number)]
+            mask = example.get("mask")
+            rows.append([tag if kept else IGNORED for tag, kept in zip(tags, mask, strict=True)] if mask else tags)
+        return Ragged.from_rows(rows, np.int32)
+
+
+def build_schema(
+    examples: Iterable[Example],
+    *,
+    inputs: str,
+    target: TargetKind | None,
+    tokenizer: Spec = "word",
+    characters: bool = False,
+    max_word_length: int = 32,
+) -> Schema:
+    """Builds a schema from training examples, which are gone through several times.
+
+    Args:
+        examples: an iterable that can be started anew, such as a list or a data set.
+        inputs: the key of the examples to read: "text", "tokens" or "features".
+        target: the key to predict; None for none.
+        tokenizer: how text is split, or words are looked up; see `tokenizer_registry`.
+        characters: whether the characters of each word are an input beside it.
+        max_word_length: characters kept of a longer word.
+
+    Raises:
+        ConfigurationError: characters are asked for with a tokenizer that has no words, or with features.
+        DataError: there are no examples, no labels, or feature sequences of different sizes.
+    """
+    if inputs == "features":
+        if characters:
+            raise ConfigurationError("characters: true needs text or words, but the reader gives feature sequences")
+        return Schema(None, None, _measure_features(examples), _collect_target(examples, target))
+    pretokenized = inputs == "tokens"
+    if pretokenized:
+        trained = train_tokenizer(tokenizer, words=(example["tokens"] for example in examples))
+    else:
+        trained = train_tokenizer(tokenizer, texts=(example["text"] for example in examples))
+    vocabulary = None
+    if characters:
+        if trained.kind != "word":
+            raise ConfigurationError(
+                f"characters: true needs tokenizer: word, got '{trained.kind}', whose tokens are not words; "
+                f"choose one of the two"
+            )
+        vocabulary = _collect_characters(examples, None if pretokenized else trained, max_word_length)
+    return Schema(TokenInput(trained), vocabulary, None, _collect_target(examples, target), pretokenized)
+
+
+def _collect_target(examples: Iterable[Example], kind: TargetKind | None) -> Target | None:
+    if kind is None:
+        return None
+    counts: Counter[str] = Counter()
+    for number, example in enumerate(examples):
+        value = _value(example, kind, number)
+        if kind == "label":
+            counts[value] += 1
+        elif kind == "tags" and example.get("mask"):
+            counts.update(tag for tag, kept in zip(value, example["mask"], strict=True) if kept)
+        else:
+            counts.update(value)
+    if not counts:
+        raise DataError(f"the training data has no {kind}; expected at least one")
+    names = tuple(sorted(counts))
+    return Target(kind, names, tuple(counts[name] for name in names))
+
+
+def _collect_characters(examples: Iterable[Example], tokenizer: Tokenizer | None, max_length: int) -> CharacterInput:
+    words: Counter[str] = Counter()
+    for example in examples:
+        words.update(example["tokens"] if tokenizer is None else tokenizer.split([example["text"]])[0])
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    ordered = sorted(counts, key=lambda character: (-counts[character], character))
+    return CharacterInput(tuple(ordered), max_length)
+
+
+def _measure_features(examples: Iterable[Example]) -> FeatureInput:
+    size, steps = 0, 0
+    total = squares = np.zeros(0)
+    for number, example in enumerate(examples):
+        values = np.asarray(_value(example, "features", number), dtype=np.float64)
+        if not values.size:
+            continue
+        if not size:
+            size = values.shape[1]
+            total, squares = np.zeros(size), np.zeros(size)
+        if values.shape[1] != size:
+            raise DataError(f"example {_name(example, number)}: expected {size} features a step, got {values.shape[1]}")
+        steps += len(values)
+        total += values.sum(0)
+        squares += (values**2).sum(0)
+    if not steps:
+        raise DataError("the training data has no features; expected at least one step")
+    mean = total / steps
+    std = np.sqrt(np.maximum(squares / steps - mean**2, 0))
+    return FeatureInput(size, tuple(mean.tolist()), tuple(value if value > 1e-8 else 1.0 for value in std.tolist()))
+
+
+def _encode_characters(characters: CharacterInput, words: Sequence[Sequence[str]]) -> tuple[Ragged, Ragged]:
+    """Returns each token's form, a number that equal words share (rows as in `words`), and each token's characters."""
+    ids = {character: number for number, character in enumerate(characters.vocabulary, start=2)}
+    seen: dict[str, tuple[int, list[int]]] = {}
+    forms: list[list[int]] = []
+    spelled: list[list[int]] = []
+    for row in words:
+        forms.append([])
+        for word in row:
+            if word not in seen:
+                digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+                spelling = [ids.get(character, 1) for character in characters.clip(word)]
+                seen[word] = int.from_bytes(digest, "little", signed=True), spelling or [1]
+            form, spelling = seen[word]
+            forms[-1].append(form)
+            spelled.append(spelling)
+    return Ragged.from_rows(forms, np.int64), Ragged.from_rows(spelled, np.int32)
+
+
+def _value(example: Example, key: str, number: int) -> Any:
+    if key not in example or example[key] is None:  # type: ignore[literal-required]
+        raise DataError(
+            f"example {_name(example, number)}: expected the key '{key}', found: {', '.join(example) or 'none'}"
+        )
+    return example[key]  # type: ignore[literal-required]
+
+
+def _name(example: Example, number: int) -> str:
+    return f"'{example['id']}'" if example.get("id") else str(number + 1)

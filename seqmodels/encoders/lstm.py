@@ -1,0 +1,79 @@
+"""The long short-term memory network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seqmodels.encoders.encoder import register_encoder
+from seqmodels.encoders.options import check_sizes
+from seqmodels.encoders.recurrent import Recurrent, RecurrentInit
+from seqmodels.masking import lengths_to_mask
+
+# Added to gates of the LSTM on padded steps: it outweighs whatever the weights add, and float16 still holds it, so
+# that the sigmoid of its negative is exactly 0 and that of its positive exactly 1.
+_SATURATION = 10_000.0
+
+
+@register_encoder("lstm")
+class LSTM(Recurrent):
+    """A long short-term memory network, the fast choice on CPUs.
+
+    i, f, o = sigmoid(W [x, h] + b), g = tanh(W [x, h] + b); c = f * c + i * g; h = o * tanh(c).
+
+    Args:
+        input_size: features of each input step.
+        hidden_size: features of h and c in each direction.
+        num_layers: layers, each of which reads the outputs of the one below.
+        bidirectional: whether each layer also reads every row from its end; output_size is then 2 * hidden_size.
+        dropout: probability, in [0, 1), of zeroing a feature between two layers; nothing in a single layer.
+        forget_bias: bias of the forget gate at the start; 1 makes a new network remember. None leaves it to torch,
+            uniform around 0.
+        recurrent_init: "uniform" as torch does, or "orthogonal" for each gate's recurrent matrix.
+
+    Raises:
+        ConfigurationError: an option is out of range.
+
+    Reference:
+        Hochreiter and Schmidhuber, Long short-term memory, 1997; forget gates and their bias: Gers et al., Learning to
+        forget, 2000, and Jozefowicz et al., An empirical exploration of recurrent network architectures, 2015, 3.2.
+    """
+
+    num_parts = 2
+
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        forget_bias: float | None = None,
+        recurrent_init: RecurrentInit = "uniform",
+    ) -> None:
+        check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        sizes = (input_size, hidden_size, num_layers)
+        super().__init__(nn.LSTM(*sizes, batch_first=True, bidirectional=bidirectional), dropout, recurrent_init)
+        if forget_bias is not None:
+            for _, _, input_bias, recurrent_bias in self.network.all_weights:
+                input_bias.detach()[hidden_size : 2 * hidden_size] = forget_bias
+                recurrent_bias.detach()[hidden_size : 2 * hidden_size] = 0.0
+
+    @property
+    def _kernel(self) -> Callable[..., tuple[Tensor, ...]]:
+        return torch.lstm
+
+    def _hold_on_padding(
+        self, inputs: Tensor, lengths: Tensor, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        # The fused kernel returns c of the last step only, padded or not. One more input feature, 1 on padded steps,
+        # closes the input gate and opens the forget gate there: c passes unchanged, and so does its gradient.
+        padded = ~lengths_to_mask(lengths, inputs.size(1)).unsqueeze(2)  # (batch, time, 1)
+        input_weight, *others = weights
+        gates = torch.zeros(4, self.hidden_size, 1, dtype=input_weight.dtype, device=input_weight.device)
+        gates[0], gates[1] = -_SATURATION, _SATURATION
+        extended = torch.cat([input_weight, gates.flatten(0, 1)], dim=1)
+        return torch.cat([inputs, padded.to(inputs.dtype)], dim=2), [extended, *others]

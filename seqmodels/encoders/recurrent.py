@@ -1,0 +1,210 @@
+"""How the recurrent networks that torch has kernels for (LSTM, GRU, RNN) are run.
+
+The parameters live in the module of `torch.nn`, so weights trained there load one to one. What differs is how rows of
+unequal length are run. On CUDA they are packed. Elsewhere they are run padded, one layer and direction at a time, each
+row reversed within its own length for the backward direction: packing would lose the fused LSTM kernel of CPUs, and
+costs time quadratic in the number of steps; for GRU and RNN it would pay on short and unsorted batches only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import dropout as drop
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from seqmodels.encoders.encoder import Encoder, check_batch
+from seqmodels.encoders.options import check_choice, check_dropout
+from seqmodels.encoders.state import State, where_rows
+from seqmodels.errors import ConfigurationError
+from seqmodels.masking import last_step, reverse_within, zero_beyond
+
+RecurrentInit = Literal["uniform", "orthogonal"]
+Planes = tuple[Tensor, ...]  # a state in torch's layout: (num_layers * directions, batch, hidden_size), h before c
+
+
+class Recurrent(Encoder):
+    """What LSTM, GRU and RNN share: the padded run, the packed run, one step, and the layout of the state.
+
+    Args:
+        network: the module of `torch.nn`, batch first, that holds the parameters.
+        dropout: probability, in [0, 1), of zeroing a feature between two layers.
+        recurrent_init: "uniform" as torch does, or "orthogonal" for each gate's recurrent matrix.
+    """
+
+    num_parts: ClassVar[int] = 1  # tensors in a state: h, and for the LSTM c
+
+    def __init__(self, network: nn.RNNBase, dropout: float, recurrent_init: RecurrentInit) -> None:
+        directions = 2 if network.bidirectional else 1
+        super().__init__(network.input_size, directions * network.hidden_size, causal=directions == 1)
+        self.hidden_size = network.hidden_size
+        self.num_layers = network.num_layers
+        self.directions = directions
+        self.dropout = check_dropout(self, dropout)
+        self.network = network
+        check_choice(self, "recurrent_init", recurrent_init, ("uniform", "orthogonal"))
+        if recurrent_init == "orthogonal":
+            for _, recurrent_weight, *_ in network.all_weights:
+                for gate in recurrent_weight.detach().split(self.hidden_size):
+                    nn.init.orthogonal_(gate)
+
+    @property
+    @abstractmethod
+    def _kernel(self) -> Callable[..., tuple[Tensor, ...]]:
+        """Torch's kernel: returns the outputs, then the parts of the final state."""
+
+    def _hold_on_padding(
+        self, inputs: Tensor, lengths: Tensor, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, Sequence[Tensor]]:
+        """Returns inputs and weights of one layer with which the parts of the state beside h outlive padded steps."""
+        return inputs, weights
+
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Encodes whole sequences; see `Encoder.forward`.
+
+        The state is h (batch, num_layers * directions, hidden_size), for the LSTM the tuple (h, c) of two such: from
+        the first layer to the last, and in each the forward direction before the backward one.
+
+        Raises:
+            ConfigurationError: the shapes do not fit, or a bidirectional encoder is given a state.
+        """
+        check_batch(self, inputs, lengths, state)
+        state = self._zeros(inputs.size(0)) if state is None else state
+        if inputs.size(0) == 0 or inputs.size(1) == 0:
+            return inputs.new_zeros(inputs.size(0), inputs.size(1), self.output_size), state
+        run = self._run_packed if inputs.is_cuda else self._run_padded
+        outputs, planes = run(zero_beyond(inputs, lengths), lengths, self._to_planes(state))
+        return zero_beyond(outputs, lengths), where_rows(lengths > 0, self._from_planes(planes), state)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Returns the state of zeros for `batch_size` rows; see `Encoder.initial_state`."""
+        return self._zeros(batch_size) if self.causal else super().initial_state(batch_size)
+
+    def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Encodes one step; see `Encoder.step`."""
+        if not self.causal:
+            return super().step(inputs, state)
+        weights = [weight for layer in self.network.all_weights for weight in layer]
+        rate = self.dropout if self.training else 0.0
+        outputs, *final = self._call(inputs.unsqueeze(1), None, self._to_planes(state), weights, rate)
+        return outputs.squeeze(1), self._from_planes(final)
+
+    def summary(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """Returns (batch, output_size): forward's output of the last real step, then backward's of the first one."""
+        if self.causal or outputs.size(1) == 0:
+            return last_step(outputs, lengths)
+        forward, backward = outputs.split(self.hidden_size, dim=2)
+        return torch.cat([last_step(forward, lengths), backward[:, 0]], dim=1)
+
+    def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
+        # Looking at the lengths is free where they lie in the memory of the CPU; a traced graph must hold for all.
+        ragged = torch.compiler.is_compiling() or bool((lengths < inputs.size(1)).any())
+        outputs = inputs  # (batch, time, size)
+        finals = []
+        for layer in range(self.num_layers):
+            if layer > 0:
+                outputs = drop(outputs, self.dropout, self.training)
+            streams = []
+            for direction in range(self.directions):
+                index = layer * self.directions + direction
+                initial = tuple(plane[index : index + 1] for plane in planes)
+                stream = reverse_within(outputs, lengths) if direction == 1 else outputs
+                stream, final = self._run_direction(stream, lengths, initial, self.network.all_weights[index], ragged)
+                streams.append(reverse_within(stream, lengths) if direction == 1 else stream)
+                finals.append(final)
+            outputs = torch.cat(streams, dim=2) if len(streams) > 1 else streams[0]
+        return outputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def _run_direction(
+        self, inputs: Tensor, lengths: Tensor, initial: Planes, weights: Sequence[Tensor], ragged: bool
+    ) -> tuple[Tensor, Planes]:
+        if not ragged:
+            outputs, *final = self._call(inputs, None, initial, weights)
+            return outputs, tuple(final)
+        inputs, weights = self._hold_on_padding(inputs, lengths, weights)
+        outputs, _, *others = self._call(inputs, None, initial, weights)
+        return outputs, (last_step(outputs, lengths).unsqueeze(0), *others)
+
+    def _run_packed(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
+        # A packed row has one step at least; the caller clears what comes of the rows that have none.
+        packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        data, batch_sizes, order, restore = cast("tuple[Tensor, Tensor, Tensor, Tensor]", packed)
+        planes = tuple(plane.index_select(1, order) for plane in planes)
+        rate = self.dropout if self.training and self.num_layers > 1 else 0.0
+        layers = self.network.all_weights
+        if rate > 0 and torch.are_deterministic_algorithms_enabled():
+            data, planes = self._run_packed_by_layer(data, batch_sizes, planes, rate)
+        else:
+            data, *final = self._call(data, batch_sizes, planes, [weight for layer in layers for weight in layer], rate)
+            planes = tuple(final)
+        padded = PackedSequence(data, batch_sizes, order, restore)
+        outputs, _ = pad_packed_sequence(padded, batch_first=True, total_length=inputs.size(1))
+        return outputs, tuple(plane.index_select(1, restore) for plane in planes)
+
+    def _run_packed_by_layer(
+        self, data: Tensor, batch_sizes: Tensor, planes: Planes, rate: float
+    ) -> tuple[Tensor, Planes]:
+        """Runs packed steps (steps, size) layer by layer: cuDNN's own dropout between layers is not reproducible."""
+        finals = []
+        for layer in range(self.num_layers):
+            if layer > 0:
+                data = drop(data, rate)
+            rows = slice(layer * self.directions, (layer + 1) * self.directions)
+            weights = [weight for direction in self.network.all_weights[rows] for weight in direction]
+            with warnings.catch_warnings():
+                # cuDNN copies the weights of one layer together: they lie apart in the memory of the whole network.
+                warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
+                data, *final = self._call(data, batch_sizes, tuple(plane[rows] for plane in planes), weights)
+            finals.append(final)
+        return data, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def _call(
+        self,
+        inputs: Tensor,
+        batch_sizes: Tensor | None,
+        planes: Planes,
+        weights: Sequence[Tensor],
+        dropout: float = 0.0,
+    ) -> tuple[Tensor, ...]:
+        """Runs the kernel over as many layers and directions as there are planes.
+
+        Inputs are (batch, time, size), or packed (steps, size) with `batch_sizes`. Returns outputs and final planes.
+        """
+        planes = tuple(plane.to(inputs.dtype).contiguous() for plane in planes)
+        state = planes if self.num_parts > 1 else planes[0]
+        # A padded run of the backward direction is a forward run of reversed rows: two directions only if packed.
+        directions = 1 if batch_sizes is None else self.directions
+        # The backward pass needs the workspace that kernels keep in training mode only.
+        train = self.training or torch.is_grad_enabled()
+        options = (True, planes[0].size(0) // directions, dropout, train, directions == 2)
+        if batch_sizes is None:
+            return self._kernel(inputs, state, list(weights), *options, True)
+        return self._kernel(inputs, batch_sizes, state, list(weights), *options)
+
+    def _zeros(self, batch_size: int) -> State:
+        weight = self.network.all_weights[0][0]
+        parts = [
+            weight.new_zeros(batch_size, self.num_layers * self.directions, self.hidden_size)
+            for _ in range(self.num_parts)
+        ]
+        return tuple(parts) if self.num_parts > 1 else parts[0]
+
+    def _to_planes(self, state: State) -> Planes:
+        parts = state if isinstance(state, tuple | list) else (state,)
+        shape = (self.num_layers * self.directions, self.hidden_size)
+        if len(parts) != self.num_parts or any(tuple(part.shape[1:]) != shape for part in parts):
+            found = ", ".join(str(tuple(part.shape)) for part in parts)
+            raise ConfigurationError(
+                f"{type(self).__name__}: expected a state of {self.num_parts} tensor(s) (batch, {shape[0]}, {shape[1]})"
+                f", got {found}; take it from `initial_state`, or from `forward` or `step` of the same encoder"
+            )
+        return tuple(part.transpose(0, 1) for part in parts)
+
+    def _from_planes(self, planes: Sequence[Tensor]) -> State:
+        parts = tuple(plane.transpose(0, 1) for plane in planes)
+        return parts if self.num_parts > 1 else parts[0]

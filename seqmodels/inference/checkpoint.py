@@ -1,0 +1,99 @@
+"""The record in a checkpoint: what a network is built from, in plain types."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqmodels.embedders import embedder_registry
+from seqmodels.encoders import encoder_registry
+from seqmodels.errors import CheckpointError, did_you_mean
+from seqmodels.networks import network_registry
+
+KEY = "seqmodels"
+FORMAT = 1
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns a checkpoint's contents, mapped from disk; never runs code that it names (`weights_only=True`).
+
+    Raises:
+        CheckpointError: there is no such file, it is truncated, or it is not a checkpoint of this framework.
+    """
+    path = Path(os.path.expandvars(os.path.expanduser(path)))
+    if path.is_dir():
+        raise CheckpointError(
+            f"{path} is a folder, expected a .ckpt file; for a saved folder use seqmodels.from_pretrained"
+        )
+    if not path.exists():
+        hint = did_you_mean(path.name, os.listdir(path.parent)) if path.parent.is_dir() else ""
+        raise CheckpointError(f"{path}: no such checkpoint{hint}")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or one cut short ({path.stat().st_size} bytes); copy it again from where it was made"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: holds Python objects besides plain types and tensors, so it was not made by seqmodels; not loaded"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged: {error}; copy it again from where it was made") from error
+    if not isinstance(checkpoint, dict) or KEY not in checkpoint:
+        raise CheckpointError(f"{path}: a checkpoint, but not one of seqmodels: it has no record of network and schema")
+    if checkpoint[KEY]["format"] > FORMAT:
+        raise CheckpointError(
+            f"{path}: made by a newer seqmodels (format {checkpoint[KEY]['format']}, this one reads up to {FORMAT}); upgrade"
+        )
+    return checkpoint
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the record in a checkpoint. Raises CheckpointError as `read_checkpoint` does."""
+    return read_checkpoint(path)[KEY]  # type: ignore[no-any-return]
+
+
+def check_registered(record: Mapping[str, Any]) -> None:
+    """Makes sure that a record names nothing but registered networks, encoders and embedders.
+
+    Raises:
+        CheckpointError: it does; names the plugins that were loaded when it was made.
+    """
+    network = record["network"]
+    for kind, registry, spec in (
+        ("network", network_registry, network),
+        ("embedder", embedder_registry, network.get("embedder")),
+        *(("encoder", encoder_registry, spec) for spec in _specs(network.get("encoder"))),
+    ):
+        name = spec if isinstance(spec, str) else (spec or {}).get("name", registry.default)
+        if name is not None and not registry.is_registered(name):
+            plugins = record.get("plugins") or []
+            hint = (
+                f"it was made with the plugins {', '.join(plugins)}: seqmodels.load(path, plugins={plugins!r}), or --plugins"
+                if plugins
+                else "import the module that registers it first"
+            )
+            raise CheckpointError(f"the checkpoint names the {kind} '{name}', which is not registered here; {hint}")
+
+
+def _specs(spec: Any) -> Iterator[Any]:
+    """Yields a spec and all those nested in its arguments."""
+    if isinstance(spec, str):
+        yield spec
+    elif isinstance(spec, Mapping):
+        if "name" in spec:
+            yield spec
+        for value in spec.values():
+            if isinstance(value, Mapping):
+                yield from _specs(value)
+            elif isinstance(value, (list, tuple)):
+                for item in value:
+                    if isinstance(item, Mapping):
+                        yield from _specs(item)

@@ -1,0 +1,120 @@
+"""Loading a model from a checkpoint or a saved folder, and saving it as a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from seqmodels.data.schema import Schema
+from seqmodels.errors import CheckpointError
+from seqmodels.inference.checkpoint import FORMAT, KEY, check_registered, read_checkpoint
+from seqmodels.inference.plugins import import_plugins
+from seqmodels.inference.predictor import Predictor
+from seqmodels.networks import network_registry
+
+
+def load(path: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_size: int = 64) -> Predictor:
+    """Loads a trained model from a checkpoint file, or from a folder made by `save_pretrained`.
+
+    Args:
+        path: the checkpoint, made by the command line or in Python, or the folder.
+        plugins: modules of your own to import first, where the model uses what they register.
+        batch_size: rows computed at once in prediction.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, foreign, or names a class that is not registered.
+    """
+    import_plugins(plugins)
+    if Path(path).is_dir():
+        return from_pretrained(path, batch_size=batch_size)
+    checkpoint = read_checkpoint(path)
+    weights = {
+        key.removeprefix("network."): value
+        for key, value in checkpoint["state_dict"].items()
+        if key.startswith("network.")
+    }
+    return _build(checkpoint[KEY], weights, batch_size, str(path))
+
+
+def save_pretrained(predictor: Predictor, folder: str | os.PathLike[str]) -> None:
+    """Writes a model as a folder that can be shared or pushed to a hub: safetensors, JSON and the tokenizer's own file."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().cpu().clone().contiguous() for key, value in predictor.network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    record = {key: value for key, value in predictor.record.items() if key != "data"}
+    schema = dict(record["schema"])
+    if schema["tokens"]:
+        tokens = dict(schema["tokens"])
+        (folder / "tokenizer.json").write_text(tokens.pop("json"), encoding="utf-8")
+        schema["tokens"] = tokens
+    (folder / "config.json").write_text(json.dumps({**record, "schema": schema}, indent=2, ensure_ascii=False), "utf-8")
+    (folder / "README.md").write_text(_model_card(predictor), encoding="utf-8")
+
+
+def from_pretrained(name: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_size: int = 64) -> Predictor:
+    """Loads a model from a folder made by `save_pretrained`, or from the hub by its name.
+
+    Raises:
+        CheckpointError: a file of the folder is missing or damaged, or the model names a class that is not registered.
+    """
+    import_plugins(plugins)
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = _download(str(name))
+    for file in ("config.json", "model.safetensors"):
+        if not (folder / file).exists():
+            raise CheckpointError(f"{folder}: expected the file {file}, as save_pretrained writes it; it is not there")
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        record = json.loads((folder / "config.json").read_text("utf-8"))
+        if record["schema"]["tokens"]:
+            record["schema"]["tokens"]["json"] = (folder / "tokenizer.json").read_text("utf-8")
+        weights = load_file(folder / "model.safetensors")
+    except (json.JSONDecodeError, KeyError, TypeError, OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: damaged, or not a folder of seqmodels: {error}") from error
+    return _build(record, weights, batch_size, str(folder))
+
+
+def _build(record: Mapping[str, Any], weights: dict[str, Tensor], batch_size: int, source: str) -> Predictor:
+    if record["format"] > FORMAT:
+        raise CheckpointError(f"{source}: made by a newer seqmodels (format {record['format']}); upgrade")
+    check_registered(record)
+    network = network_registry.create(record["network"], Schema.from_record(record["schema"]))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{source}: its weights do not fit the network it describes: {error}") from error
+    return Predictor(network, record, batch_size)
+
+
+def _download(name: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HFValidationError, HfHubHTTPError
+    except ImportError as error:
+        raise CheckpointError(f"'{name}' is no folder; to load it from the hub install huggingface_hub") from error
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
+    except (HFValidationError, HfHubHTTPError, OSError) as error:
+        raise CheckpointError(f"'{name}' is neither a folder here nor to be had from the hub: {error}") from error
+
+
+def _model_card(predictor: Predictor) -> str:
+    parameters = sum(parameter.numel() for parameter in predictor.network.parameters())
+    task = predictor.record["network"]["name"]
+    call = "tag" if task == "tagging" else "predict"
+    return (
+        f"---\nlibrary_name: seqmodels\ntags: [{task}]\n---\n\n"
+        f"A {task} model of {parameters:,} parameters with {len(predictor.names)} classes, made with seqmodels.\n\n"
+        f"```python\nimport seqmodels\n\nmodel = seqmodels.from_pretrained('.')\nmodel.{call}([...])\n```\n"
+    )

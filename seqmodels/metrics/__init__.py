@@ -1,0 +1,9 @@
+"""Metrics that add up counts and take ratios at the end, so batches, ranks and runs can be summed in any order."""
+
+from seqmodels.metrics.average import Average
+from seqmodels.metrics.classification import ClassificationScores
+from seqmodels.metrics.confusion_picture import plot_confusion_matrix
+from seqmodels.metrics.entities import EntityScores
+from seqmodels.metrics.multilabel import MultilabelScores
+
+__all__ = ["Average", "ClassificationScores", "EntityScores", "MultilabelScores", "plot_confusion_matrix"]

@@ -1,0 +1,71 @@
+"""What all networks share: an embedder and an encoder built from a schema, and a registry by task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from seqmodels.data.batch import Batch
+from seqmodels.data.schema import Schema, Target
+from seqmodels.embedders import embedder_registry
+from seqmodels.encoders import State, create_encoder, required_input_size
+from seqmodels.errors import ConfigurationError
+from seqmodels.registry import Registry, Spec
+
+
+class Network(nn.Module, ABC):
+    """Embeds and encodes the inputs of a batch; a subclass adds the head and says what its numbers mean.
+
+    Built from a schema and plain arguments, without Lightning, so that prediction and export need none.
+
+    Args:
+        schema: what the inputs and targets are.
+        encoder: the encoder, by name with its arguments.
+        embedder: the embedder, by name with its arguments.
+    """
+
+    def __init__(self, schema: Schema, *, encoder: Spec, embedder: Spec) -> None:
+        super().__init__()
+        self.schema = schema
+        size = required_input_size(encoder)
+        if size is not None:
+            embedder = embedder_registry.with_argument(embedder, "embedding_dim", size)
+        self.embedder = embedder_registry.create(embedder, schema)
+        self.encoder = create_encoder(encoder, self.embedder.output_size)
+
+    @property
+    def target(self) -> Target:
+        """The classes or tags that the network chooses from."""
+        if self.schema.target is None:
+            raise ConfigurationError(f"{type(self).__name__} needs a target, but the data has none")
+        return self.schema.target
+
+    def encode(self, batch: Batch) -> tuple[Tensor, State]:
+        """Returns the encoder's outputs (batch, time, output_size) and its state after each row's last step."""
+        embedded = self.embedder(batch.inputs, batch.lengths)  # (batch, time, input_size)
+        return self.encoder(embedded, batch.lengths)  # type: ignore[no-any-return]
+
+    def initialize(self) -> None:
+        """Takes over what pretrained parts bring; called once where training begins, never where weights are loaded."""
+        weights = self.encoder.embedding_weights()
+        if weights is not None:
+            self.embedder.load_weights(weights)
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """Returns the logits of a batch."""
+
+    @abstractmethod
+    def decode(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Returns the ids chosen from the logits, as the targets of the batch would be."""
+
+    @abstractmethod
+    def results(self, logits: Tensor, batch: Batch) -> Sequence[dict[str, Any]]:
+        """Returns, for each row, the prediction in plain types, as `predict` writes it."""
+
+
+network_registry: Registry[Network] = Registry("network", Network, supplied=1)
+register_network = network_registry.register

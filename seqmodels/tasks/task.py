@@ -1,0 +1,257 @@
+"""What all tasks share: a network built once the schema is known, its optimiser, its checkpoint."""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import lightning
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torchmetrics import Metric
+
+from seqmodels.data.batch import Batch
+from seqmodels.data.data_module import SequenceDataModule
+from seqmodels.data.schema import Schema
+from seqmodels.errors import CheckpointError, ConfigurationError
+from seqmodels.inference.checkpoint import FORMAT, KEY
+from seqmodels.inference.plugins import loaded_plugins
+from seqmodels.networks import Network, network_registry
+from seqmodels.registry import dotted_path
+from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
+
+
+class MeanLoss(Metric):
+    """The mean of a loss over what it counts, in nats; sums are kept, and added up over processes."""
+
+    full_state_update = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("weight", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, weight: Tensor) -> None:
+        """Adds a mean loss over `weight` items."""
+        self.total = self.total + loss.detach().double() * weight
+        self.weight = self.weight + weight
+
+    def compute(self) -> Tensor:
+        """Returns the mean; NaN where nothing was counted."""
+        return (self.total / self.weight).float()
+
+
+class Task(lightning.LightningModule, ABC):
+    """A network under training. The constructor takes hyperparameters only; the network follows from the schema.
+
+    Args:
+        network: the arguments of the task's network, in plain types.
+        optimizer: makes the optimiser from the parameters.
+        lr_scheduler: makes the learning rate schedule from the optimiser; None for a constant rate.
+        monitor: the metric by which the best checkpoint is chosen, which the progress bar shows.
+    """
+
+    network_name: ClassVar[str]
+    network: Network
+
+    def __init__(
+        self,
+        network: dict[str, Any],
+        *,
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None,
+        monitor: str,
+        **hyperparameters: Any,
+    ) -> None:
+        super().__init__()
+        network_registry.check({"name": self.network_name, **network})
+        self.schema: Schema | None = None
+        self.network_arguments = network
+        self.optimizer_factory = from_record(optimizer)
+        self.scheduler_factory = None if lr_scheduler is None else from_record(lr_scheduler)
+        self.monitor = monitor
+        self.arguments = {
+            **network,
+            **hyperparameters,
+            "optimizer": to_record(optimizer),
+            "lr_scheduler": to_record(lr_scheduler),
+            "monitor": monitor,
+        }
+        if self.arguments["optimizer"] is None:
+            warnings.warn(
+                "the optimizer is neither a class nor a functools.partial of one, so checkpoints cannot record it",
+                stacklevel=3,
+            )
+            del self.arguments["optimizer"]
+        self.save_hyperparameters(self.arguments)
+        self._loss_sum: Tensor | None = None
+        self._loss_steps = 0
+
+    # What a subclass says
+
+    @abstractmethod
+    def loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Returns the mean loss, in nats, and over how many items it is the mean."""
+
+    @abstractmethod
+    def create_scores(self) -> Metric:
+        """Returns a metric whose `compute` gives the task's scores by name."""
+
+    def update_scores(self, scores: Any, decoded: Tensor, batch: Batch) -> None:
+        """Adds what was chosen and what is right to the scores."""
+        scores.update(decoded, batch.targets)
+
+    # The network
+
+    def configure_model(self) -> None:
+        """Builds the network from the schema of the data module, or of the checkpoint."""
+        if self.schema is None and self._trainer is not None:
+            data = getattr(self.trainer, "datamodule", None)
+            if not isinstance(data, SequenceDataModule):
+                raise ConfigurationError(
+                    f"{type(self).__name__} needs the schema of a seqmodels data module; "
+                    f"pass datamodule=LabelledSequences(...) to the Trainer, got {type(data).__name__}"
+                )
+            self.schema = data.schema
+        if self.schema is not None and not hasattr(self, "network"):
+            self._build(self.schema)
+
+    def _build(self, schema: Schema) -> None:
+        self.schema = schema
+        self.network = network_registry.create({"name": self.network_name, **self.network_arguments}, schema)
+        self.scores = nn.ModuleDict({"val": self.create_scores(), "test": self.create_scores()})
+        self.losses = nn.ModuleDict({"val": MeanLoss(), "test": MeanLoss()})
+
+    def on_fit_start(self) -> None:
+        """Starts from pretrained parts where the network has them and no checkpoint is being gone on from."""
+        if self.trainer.ckpt_path is None:
+            self.network.initialize()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Returns the network's logits."""
+        return self.network(batch)  # type: ignore[no-any-return]
+
+    # Steps
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns the loss; logs its mean since the last time, every `log_every_n_steps`."""
+        loss, _ = self.loss(self.network(batch), batch)
+        self._loss_sum = loss.detach() if self._loss_sum is None else self._loss_sum + loss.detach()
+        self._loss_steps += 1
+        if (self.global_step + 1) % max(1, self.trainer.log_every_n_steps) == 0 or batch_idx == 0:
+            self.log("train_loss", self._loss_sum / self._loss_steps, prog_bar=True, batch_size=batch.size)
+            self._loss_sum, self._loss_steps = None, 0
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds the batch to the validation scores."""
+        self._score("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Adds the batch to the test scores."""
+        self._score("test", batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[dict[str, Any]]:
+        """Returns, for each row, its number in the input and the prediction in plain types."""
+        results = self.network.results(self.network(batch), batch)
+        return [{"row": row, **result} for row, result in zip(batch.rows.tolist(), results, strict=True)]
+
+    def _score(self, split: str, batch: Batch) -> None:
+        logits = self.network(batch)
+        kept = batch.counted.nonzero().squeeze(1)
+        if len(kept) < batch.size:
+            batch, logits = batch.select(kept), logits[kept]
+        if not len(kept):
+            return
+        loss, weight = self.loss(logits, batch)
+        self.losses[split].update(loss, weight)
+        self.update_scores(self.scores[split], self.network.decode(logits, batch), batch)
+
+    def _finish(self, split: str) -> None:
+        values = {"loss": self.losses[split].compute(), **self.scores[split].compute()}
+        watched = self.monitor.removeprefix("val_")
+        for name, value in values.items():
+            self.log(
+                f"{split}_{name}", value, prog_bar=name in (watched, "loss"), sync_dist=False, rank_zero_only=False
+            )
+        self.losses[split].reset()
+        self.finished_scores = self.scores[split]
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the scores of the last time."""
+        self.scores["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets the scores of the last time."""
+        self.scores["test"].reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the validation scores."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the test scores."""
+        self._finish("test")
+
+    # Optimiser
+
+    def configure_optimizers(self) -> Any:
+        """Returns the optimiser and the schedule, which is stepped after each step where it warms up."""
+        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimizer = self.optimizer_factory(parameters)
+        if self.scheduler_factory is None:
+            return optimizer
+        steps = lambda: int(self.trainer.estimated_stepping_batches)  # noqa: E731
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": schedule_config(self.scheduler_factory(optimizer), steps, self.monitor),
+        }
+
+    # Checkpoint
+
+    def record(self) -> dict[str, Any]:
+        """Returns all that is needed to build the network again, in plain types."""
+        assert self.schema is not None
+        data = getattr(self._trainer, "datamodule", None)
+        return {
+            "format": FORMAT,
+            "network": {"name": self.network_name, **self.network_arguments},
+            "schema": self.schema.to_record(),
+            "model": {"class_path": dotted_path(type(self)), "init_args": self.arguments},
+            "data": None
+            if not isinstance(data, SequenceDataModule)
+            else {"class_path": dotted_path(type(data)), "init_args": data.arguments},
+            "plugins": loaded_plugins(),
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the record from which `seqmodels.load` builds the model without data, YAML or Lightning."""
+        checkpoint[KEY] = self.record()
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Builds the network from the checkpoint's schema where none is built yet.
+
+        Raises:
+            CheckpointError: the checkpoint is not one of ours, or was trained with other classes or inputs.
+        """
+        if KEY not in checkpoint:
+            raise CheckpointError("not a seqmodels checkpoint: it holds no record of network and schema")
+        record = checkpoint[KEY]
+        if not hasattr(self, "network"):
+            self._build(Schema.from_record(record["schema"]))
+        elif record["schema"] != self.schema.to_record():  # type: ignore[union-attr]
+            raise CheckpointError(_schema_difference(record["schema"], self.schema.to_record()))  # type: ignore[union-attr]
+
+
+def _schema_difference(trained: dict[str, Any], present: dict[str, Any]) -> str:
+    """Says in what the schema of a checkpoint differs from that of the data at hand."""
+    old, new = (set((schema["target"] or {}).get("names", [])) for schema in (trained, present))
+    if old != new:
+        parts = [
+            f"{', '.join(sorted(names))} {verb}" for names, verb in ((new - old, "new"), (old - new, "gone")) if names
+        ]
+        return f"checkpoint was trained with {len(old)} classes, the data has {len(new)}: {'; '.join(parts)}"
+    return "checkpoint was trained with another vocabulary or normalisation than the data at hand gives"
