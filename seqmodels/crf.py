@@ -81,13 +81,13 @@ class CRF(nn.Module):
             logits: (batch, time, tags).
             tags: (batch, time) int64; beyond the lengths and where not scored, anything.
             lengths: (batch,) int64.
-            mask: (batch, time) bool, True where a tag is scored; None where all are, which is cheaper.
+            mask: (batch, time) bool, True where a tag is scored, anything beyond the lengths; None where all are.
 
         Returns:
             (batch,) in nats, of a whole row: divide the sum by the number of tokens for a mean. A row of length zero,
             or with nothing scored, gives 0; gold tags that the constraints forbid give some -500 for each offence.
         """
-        if mask is None:
+        if mask is None or _covers(mask, lengths):
             return self._path_score(logits, tags, lengths) - self.log_partition(logits, lengths)
         logits = at_least_float32(logits)
         gold = nn.functional.one_hot(tags.clamp(min=0), self.num_tags).bool()
@@ -202,6 +202,11 @@ def decode_constrained(logits: Tensor, lengths: Tensor, constraints: Constraints
     ]
     tags, _ = _best_paths(logits, lengths, *scores, n=1)
     return tags[:, 0]
+
+
+def _covers(mask: Tensor, lengths: Tensor) -> bool:
+    """Tells whether every real step is in the mask; says no where asking would wait for the device."""
+    return mask.device.type == "cpu" and bool((mask | ~lengths_to_mask(lengths, mask.size(1))).all())
 
 
 class _LogPartition(torch.autograd.Function):

@@ -7,13 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from seqmodels.data.encoded import IGNORED
 from seqmodels.errors import ConfigurationError
-
-IGNORED = -100
-"""A target that is not scored: padding, or masked out by the data."""
-
-UNSEEN = -1
-"""A target whose label was not in the training data: out of the loss, and wrong to every metric."""
 
 
 def scored(targets: Tensor) -> Tensor:
@@ -30,7 +25,7 @@ def classification_loss(
 
     Args:
         logits: (batch, labels).
-        targets: (batch,) int64; `IGNORED` and `UNSEEN` ones are not scored.
+        targets: (batch,) int64; negative ones (`IGNORED`, `UNSEEN`) are not scored.
         class_weights: (labels,), or None for equal weights.
         label_smoothing: probability mass taken from the target and spread evenly over all labels, in [0, 1).
 

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from seqmodels.encoders.encoder import Encoder
 from seqmodels.errors import ConfigurationError, did_you_mean
 from seqmodels.masking import lengths_to_mask, masked_max, masked_mean
 
 PoolingName = Literal["final", "mean", "max", "attention"]
-Summary = Callable[[Tensor, Tensor], Tensor]  # (outputs, lengths) to (batch, size): an encoder's `summary`
 
 
 class Pooling(nn.Module, ABC):
     """Makes one vector of each row's real steps; a row of length zero gives zeros."""
 
     @abstractmethod
-    def forward(self, outputs: Tensor, lengths: Tensor, summary: Summary) -> Tensor:
+    def forward(self, encoder: Encoder, outputs: Tensor, lengths: Tensor) -> Tensor:
         """Pools over time.
 
         Args:
-            outputs: (batch, time, size), an encoder's outputs, zero beyond each row's length.
+            encoder: what made the outputs; only the pooling that needs its `summary` asks for it.
+            outputs: (batch, time, size), zero beyond each row's length.
             lengths: (batch,) int64.
-            summary: the encoder's own `summary`; called by the pooling that needs it and by no other.
 
         Returns:
             (batch, size).
@@ -36,21 +35,21 @@ class Pooling(nn.Module, ABC):
 class FinalPooling(Pooling):
     """Takes the encoder's summary: the output after the last real step, of each direction where there are two."""
 
-    def forward(self, outputs: Tensor, lengths: Tensor, summary: Summary) -> Tensor:
-        return summary(outputs, lengths)
+    def forward(self, encoder: Encoder, outputs: Tensor, lengths: Tensor) -> Tensor:
+        return encoder.summary(outputs, lengths)
 
 
 class MeanPooling(Pooling):
     """Takes the mean over the real steps."""
 
-    def forward(self, outputs: Tensor, lengths: Tensor, summary: Summary) -> Tensor:
+    def forward(self, encoder: Encoder, outputs: Tensor, lengths: Tensor) -> Tensor:
         return masked_mean(outputs, lengths)
 
 
 class MaxPooling(Pooling):
     """Takes the maximum over the real steps, of each feature by itself."""
 
-    def forward(self, outputs: Tensor, lengths: Tensor, summary: Summary) -> Tensor:
+    def forward(self, encoder: Encoder, outputs: Tensor, lengths: Tensor) -> Tensor:
         return masked_max(outputs, lengths)
 
 
@@ -71,7 +70,7 @@ class AttentionPooling(Pooling):
         self.projection = nn.Linear(size, size)
         self.query = nn.Linear(size, 1, bias=False)
 
-    def forward(self, outputs: Tensor, lengths: Tensor, summary: Summary) -> Tensor:
+    def forward(self, encoder: Encoder, outputs: Tensor, lengths: Tensor) -> Tensor:
         weights = self.weights(outputs, lengths)  # (batch, time)
         return torch.bmm(weights.unsqueeze(1).to(outputs.dtype), outputs).squeeze(1)
 

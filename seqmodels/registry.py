@@ -13,11 +13,12 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from seqmodels.errors import ConfigurationError, did_you_mean
 
 Entry = TypeVar("Entry")
+Class = TypeVar("Class", bound=type)
 Spec = str | Mapping[str, Any]
 
 
@@ -39,14 +40,14 @@ class Registry(Generic[Entry]):
         self.base = base if isinstance(base, tuple) else (base,)
         self._entries: dict[str, type[Entry]] = {}
 
-    def register(self, name: str) -> Callable[[type], type]:
+    def register(self, name: str) -> Callable[[Class], Class]:
         """Returns a class decorator that registers the class under `name`.
 
         Raises:
             ConfigurationError: the name is taken by another class, or the class is not of this kind.
         """
 
-        def decorate(entry: type) -> type:
+        def decorate(entry: Class) -> Class:
             if not (inspect.isclass(entry) and issubclass(entry, self.base)):
                 wanted = " or ".join(base.__name__ for base in self.base)
                 raise ConfigurationError(
@@ -58,7 +59,7 @@ class Registry(Generic[Entry]):
                     f"{self.kind} '{name}' is registered already, by {dotted_path(present)}; "
                     f"choose another name for {dotted_path(entry)}"
                 )
-            self._entries[name] = entry
+            self._entries[name] = cast("type[Entry]", entry)
             return entry
 
         return decorate
@@ -95,7 +96,7 @@ class Registry(Generic[Entry]):
         if not (inspect.isclass(entry) and issubclass(entry, self.base)):
             wanted = " or ".join(base.__name__ for base in self.base)
             raise ConfigurationError(f"{self.kind} '{path}' is not a subclass of {wanted}")
-        return entry
+        return cast("type[Entry]", entry)
 
     def arguments(self, name: str) -> dict[str, inspect.Parameter]:
         """Returns the constructor's parameters that a spec may set, by name."""

@@ -11,7 +11,7 @@ from seqmodels.metrics import ClassificationScores, plot_confusion_matrix
 
 
 class ConfusionPicture(Callback):
-    """Draws which class was taken for which, after the last validation and after a test.
+    """Draws which class was taken for which, by the last validation of a fit and by a test.
 
     Args:
         folder: where `confusion_val.png` and `confusion_test.png` go; None for the logger's folder.
@@ -20,10 +20,9 @@ class ConfusionPicture(Callback):
     def __init__(self, folder: str | None = None) -> None:
         self.folder = folder
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the picture of the validation data."""
-        if not trainer.sanity_checking:
-            self._draw(trainer, pl_module, "val")
+        self._draw(trainer, pl_module, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the picture of the test data."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -11,15 +9,7 @@ from seqmodels.data.batch import Batch
 
 
 class DryRun(Callback):
-    """Prints the shapes of one batch and the parameters of each part; the data's statistics come with the fit."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints the parameters."""
-        network: Any = pl_module.network
-        print("\nparameters")
-        for name, module in network.named_children():
-            print(f"  {name:<12} {sum(p.numel() for p in module.parameters()):>12,}  {type(module).__name__}")
-        print(f"  {'total':<12} {sum(p.numel() for p in network.parameters()):>12,}")
+    """Prints the shapes of one batch; the statistics of data and network come with every fit."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
         """Prints the shapes of the batch and what the network makes of it."""

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, OnExceptionCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from seqmodels.callbacks.confusion_picture import ConfusionPicture
 from seqmodels.callbacks.data_summary import DataSummary
 from seqmodels.callbacks.dry_run import DryRun
+from seqmodels.callbacks.epoch_lines import EpochLines
+from seqmodels.callbacks.interrupt_checkpoint import InterruptCheckpoint
 from seqmodels.callbacks.prediction_writer import PredictionWriter
 from seqmodels.callbacks.run_report import RunReport
 from seqmodels.cli.arguments import Arguments, put_together, take_apart
 from seqmodels.cli.messages import parser_error
+from seqmodels.cli.validation import check_keys
 from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.inference.checkpoint import check_registered, read_record
 from seqmodels.inference.plugins import import_entry_points, import_plugins
@@ -41,7 +45,8 @@ def run(command: str, arguments: Sequence[str]) -> int:
     if parts.ckpt_path is not None:
         record = read_record(parts.ckpt_path)
         check_registered(record)
-    _quiet()
+    _quiet(command)
+    check_keys(command, parts, record)
     CommandLine(parts, put_together(command, parts, record))
     return 0
 
@@ -97,11 +102,18 @@ class CommandLine(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with errors of one readable message."""
-        with parser_error(self.parts):
+        with parser_error():
             super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
         """Does nothing: `put_together` has ranked the checkpoint's settings already."""
+
+    def instantiate_classes(self) -> None:
+        """Makes model, data and Trainer; data is encoded as the checkpoint's model was trained."""
+        with parser_error():
+            super().instantiate_classes()
+        if self.parts.ckpt_path is not None:
+            self.datamodule.use_checkpoint(self.parts.ckpt_path)
 
     def before_instantiate_classes(self) -> None:
         """Sets what concerns the process as a whole."""
@@ -118,7 +130,8 @@ class CommandLine(LightningCLI):
         if command == "fit":
             if settings.get("logger") in (None, True) and not settings.get("fast_dev_run"):
                 settings["logger"] = _loggers(Path(settings.get("default_root_dir") or "runs"), self._run_name())
-            extra += [DataSummary(), RunReport()]
+            extra += [DataSummary(), RunReport(), InterruptCheckpoint()]
+            extra += [] if sys.stdout.isatty() else [EpochLines()]
             extra += [DryRun()] if self.parts.dry_run else self._checkpoints(given)
             settings["num_sanity_val_steps"] = settings.get("num_sanity_val_steps") or 0
         else:
@@ -131,13 +144,13 @@ class CommandLine(LightningCLI):
             settings["enable_progress_bar"] = (
                 False if settings.get("enable_progress_bar") is None else settings["enable_progress_bar"]
             )
-            settings["enable_model_summary"] = False
         if command == "fit" and not self.parts.dry_run and self.save_config_callback:
             extra.append(
                 self.save_config_callback(
                     self._parser(command), self.config.get(str(command)), **self.save_config_kwargs
                 )
             )
+        settings["enable_model_summary"] = settings.get("enable_model_summary") or False
         settings["callbacks"] = [*extra, *(given if isinstance(given, list) else [given])]
         return self.trainer_class(**settings)
 
@@ -157,7 +170,6 @@ class CommandLine(LightningCLI):
                 save_last=True,
                 enable_version_counter=False,
             ),
-            OnExceptionCheckpoint(dirpath="", filename="interrupted"),
         ]
 
     def _run_name(self) -> str:
@@ -186,14 +198,21 @@ def _loggers(root: Path, name: str) -> list[Any]:
     return [TensorBoardLogger(str(root), name=name, version=csv.version), csv]
 
 
-def _quiet() -> None:
+def _quiet(command: str) -> None:
     """Silences what Lightning says on every run, and what no user of a small model can act on."""
+    if command != "fit":
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
         lambda record: not any(text in record.getMessage() for text in ("litlogger", "litmodels", "Tip:"))
     )
     for message in (
+        ".*LightningCLI's args parameter is intended.*",
+        ".*callbacks used to create the checkpoint.*",
+        ".*isinstance.treespec, LeafSpec.*",
         ".*does not have many workers.*",
+        ".*Experiment logs directory .* exists and is not empty.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*is smaller than the logging interval.*",
     ):

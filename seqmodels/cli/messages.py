@@ -8,17 +8,30 @@ from collections.abc import Iterator
 
 from jsonargparse import ArgumentError
 
-from seqmodels.cli.arguments import Arguments
-from seqmodels.errors import ConfigurationError
+from seqmodels.errors import ConfigurationError, SeqmodelsError
 
 
 @contextlib.contextmanager
-def parser_error(parts: Arguments) -> Iterator[None]:
+def parser_error() -> Iterator[None]:
     """Turns what jsonargparse raises into a `ConfigurationError` of a few lines."""
     try:
         yield
-    except ArgumentError as error:
-        raise ConfigurationError(simplify(str(error))) from error
+    except (ArgumentError, ValueError, TypeError) as error:
+        ours = _ours(error)
+        if ours is not None:
+            raise ours from error
+        if isinstance(error, ArgumentError):
+            raise ConfigurationError(simplify(str(error))) from error
+        raise
+
+
+def _ours(error: BaseException | None) -> SeqmodelsError | None:
+    """Returns the error of ours at the root of a chain: the parser wraps what a constructor raises."""
+    while error is not None:
+        if isinstance(error, SeqmodelsError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def simplify(message: str) -> str:

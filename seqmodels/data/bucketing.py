@@ -86,10 +86,10 @@ class BucketSampler(DistributedSampler[Any]):
 
     def __iter__(self) -> Iterator[Chosen]:
         """Yields the batches of the epoch last told to `set_epoch`, from number `first` on; that then is 0 again."""
-        first, self.first = self.first, 0
+        first, self.first = self.first, 0  # a generator, since a loader with workers makes two iterators and uses one
         batches = self.batches(self.epoch)
-        own = range(first * self.num_replicas, len(batches), self.num_replicas)
-        return iter([batches[start + (start // self.num_replicas + self.rank) % self.num_replicas] for start in own])
+        for step in range(first, len(self)):
+            yield batches[step * self.num_replicas + (step + self.rank) % self.num_replicas]
 
     def batches(self, epoch: int) -> list[Chosen]:
         """Returns the batches of all processes; each `num_replicas` that follow one another are one step."""
@@ -127,9 +127,11 @@ class BucketSampler(DistributedSampler[Any]):
     def _cut(self, random: np.random.Generator | None) -> list[Array]:
         """Cuts the rows into batches, pool by pool; odd pools run from short to long, so that neighbours are alike."""
         rows = len(self.lengths)
+        if rows == 0:
+            return []
         order = np.arange(rows) if random is None else random.permutation(rows)
         if self.max_tokens is None:
-            sizes = np.diff(np.arange(self._num_batches + 1) * rows // max(self._num_batches, 1))
+            sizes = np.diff(np.arange(self._num_batches + 1) * rows // self._num_batches)
             if rows < self._num_batches:
                 sizes = np.ones(rows, dtype=np.int64)
         else:

@@ -78,7 +78,8 @@ def _is_within(column: Ragged, lengths: Array) -> Array:
     """Tells for each flat value of `column` whether it is among the first `lengths[row]` of its row."""
     before = column.lengths()
     place = np.arange(len(column.values)) - np.repeat(column.offsets[:-1], before)
-    return place < np.repeat(lengths, before)
+    inside: Array = place < np.repeat(lengths, before)
+    return inside
 
 
 def round_time(length: int) -> int:

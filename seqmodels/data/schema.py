@@ -1,4 +1,4 @@
-"""The schema: what turns raw values into numbers and back. Built once from the training data, travels in the checkpoint."""
+"""The schema: what turns raw values into numbers and back; built of the training data, it travels in the checkpoint."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Schema:
     pretokenized: bool = False
 
     def to_record(self) -> dict[str, Any]:
-        """Returns plain types (dictionaries, lists, strings, numbers), from which `from_record` makes the schema again."""
+        """Returns plain types (dictionaries, lists, strings, numbers), as `from_record` takes them."""
         return {
             "tokens": self.tokens and self.tokens.to_record(),
             "characters": self.characters and asdict(self.characters),
@@ -153,8 +153,8 @@ class Schema:
             for step in _value(example, "features", number):
                 if len(step) != self.features.size:
                     raise DataError(
-                        f"example {_name(example, number)}: expected {self.features.size} features a step, as in training, "
-                        f"got {len(step)}"
+                        f"example {_name(example, number)}: expected {self.features.size} features a step, "
+                        f"as in training, got {len(step)}"
                     )
         return Encoded(features=Ragged.from_rows([e["features"] for e in examples], np.float32, self.features.size))
 
@@ -163,7 +163,7 @@ class Schema:
         tokenizer = self.tokens.tokenizer
         starts = None
         if self.pretokenized:
-            words = [_value(example, "tokens", number) for number, example in enumerate(examples, first)]
+            words = [_words(example, number) for number, example in enumerate(examples, first)]
             ids, starts = tokenizer.encode_words(words)
         else:
             texts = [_value(example, "text", number) for number, example in enumerate(examples, first)]
@@ -190,6 +190,16 @@ class Schema:
         for number, example in enumerate(examples, first):
             tags = [target.id_of(tag) for tag in _value(example, "tags", number)]
             mask = example.get("mask")
+            if "tokens" in example and len(tags) != len(example["tokens"]):
+                raise DataError(
+                    f"example {_name(example, number)}: expected {len(example['tokens'])} tags, one for each token, "
+                    f"found {len(tags)}"
+                )
+            if mask and len(mask) != len(tags):
+                raise DataError(
+                    f"example {_name(example, number)}: expected {len(tags)} entries of mask, one for each tag, "
+                    f"found {len(mask)}"
+                )
             rows.append([tag if kept else IGNORED for tag, kept in zip(tags, mask, strict=True)] if mask else tags)
         return Ragged.from_rows(rows, np.int32)
 
@@ -306,6 +316,13 @@ def _encode_characters(characters: CharacterInput, words: Sequence[Sequence[str]
             forms[-1].append(form)
             spelled.append(spelling)
     return Ragged.from_rows(forms, np.int64), Ragged.from_rows(spelled, np.int32)
+
+
+def _words(example: Example, number: int) -> list[str]:
+    """Returns the tokens of an example, or the words of its text where that is all there is, as in prediction."""
+    if not example.get("tokens") and example.get("text") is not None:
+        return example["text"].split()
+    return _value(example, "tokens", number)  # type: ignore[no-any-return]
 
 
 def _value(example: Example, key: str, number: int) -> Any:

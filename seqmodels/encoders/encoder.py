@@ -68,6 +68,10 @@ class Encoder(nn.Module, ABC):
         """Returns (batch, output_size): the output after the last real step, of each direction where there are two."""
         return last_step(outputs, lengths)
 
+    def embedding_weights(self) -> Tensor | None:
+        """Returns the token embeddings (vocab_size, input_size) that the encoder was trained with elsewhere, or None."""
+        return None
+
     def _no_steps(self) -> str:
         reason = (
             "defines no `step`" if self.causal else "reads the future, so it cannot go step by step or carry a state"

@@ -3,7 +3,7 @@
 The parameters live in the module of `torch.nn`, so weights trained there load one to one. What differs is how rows of
 unequal length are run. On CUDA they are packed. Elsewhere they are run padded, one layer and direction at a time, each
 row reversed within its own length for the backward direction: packing would lose the fused LSTM kernel of CPUs, and
-costs time quadratic in the number of steps; for GRU and RNN it would pay on short and unsorted batches only.
+costs time quadratic in the number of steps. A batch that is mostly padding is run in groups of rows of like length.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqmodels.encoders.encoder import Encoder, check_batch
 from seqmodels.encoders.options import check_choice, check_dropout
+from seqmodels.encoders.row_groups import split_by_length
 from seqmodels.encoders.state import State, where_rows
 from seqmodels.errors import ConfigurationError
 from seqmodels.masking import last_step, reverse_within, zero_beyond
@@ -77,7 +79,7 @@ class Recurrent(Encoder):
         state = self._zeros(inputs.size(0)) if state is None else state
         if inputs.size(0) == 0 or inputs.size(1) == 0:
             return inputs.new_zeros(inputs.size(0), inputs.size(1), self.output_size), state
-        run = self._run_packed if inputs.is_cuda else self._run_padded
+        run = self._run_packed if inputs.is_cuda else self._run_in_groups
         outputs, planes = run(zero_beyond(inputs, lengths), lengths, self._to_planes(state))
         return zero_beyond(outputs, lengths), where_rows(lengths > 0, self._from_planes(planes), state)
 
@@ -101,9 +103,25 @@ class Recurrent(Encoder):
         forward, backward = outputs.split(self.hidden_size, dim=2)
         return torch.cat([last_step(forward, lengths), backward[:, 0]], dim=1)
 
-    def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
+    def _run_in_groups(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
+        time = inputs.size(1)
         # Looking at the lengths is free where they lie in the memory of the CPU; a traced graph must hold for all.
-        ragged = torch.compiler.is_compiling() or bool((lengths < inputs.size(1)).any())
+        look = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+        groups = split_by_length(lengths, time) if look else []
+        if len(groups) < 2:
+            ragged = not look or bool((lengths < time).any())
+            return self._run_padded(inputs, lengths, planes, ragged)
+        outputs, finals = [], []
+        for rows, steps in groups:
+            initial = tuple(plane.index_select(1, rows) for plane in planes)
+            part, final = self._run_padded(inputs[rows, :steps], lengths[rows], initial, ragged=True)
+            outputs.append(pad(part, (0, 0, 0, time - steps)))
+            finals.append(final)
+        restore = torch.cat([rows for rows, _ in groups]).argsort()
+        restored = tuple(torch.cat(parts, dim=1).index_select(1, restore) for parts in zip(*finals, strict=True))
+        return torch.cat(outputs).index_select(0, restore), restored
+
+    def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes, ragged: bool) -> tuple[Tensor, Planes]:
         outputs = inputs  # (batch, time, size)
         finals = []
         for layer in range(self.num_layers):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from seqmodels.embedders import embedder_registry
+from seqmodels.embedders import character_encoder_registry, embedder_registry
 from seqmodels.encoders import encoder_registry
 from seqmodels.errors import CheckpointError, did_you_mean
 from seqmodels.networks import network_registry
@@ -67,10 +67,16 @@ def check_registered(record: Mapping[str, Any]) -> None:
         CheckpointError: it does; names the plugins that were loaded when it was made.
     """
     network = record["network"]
+    embedder = network.get("embedder")
+    characters = [embedder["characters"]] if isinstance(embedder, Mapping) and embedder.get("characters") else []
+    encoders = [*_specs(network.get("encoder"))]
+    for spec in characters:
+        encoders += [*_specs(spec.get("encoder"))] if isinstance(spec, Mapping) else []
     for kind, registry, spec in (
         ("network", network_registry, network),
-        ("embedder", embedder_registry, network.get("embedder")),
-        *(("encoder", encoder_registry, spec) for spec in _specs(network.get("encoder"))),
+        ("embedder", embedder_registry, embedder),
+        *(("character encoder", character_encoder_registry, spec) for spec in characters),
+        *(("encoder", encoder_registry, spec) for spec in encoders),
     ):
         name = spec if isinstance(spec, str) else (spec or {}).get("name", registry.default)
         if name is not None and not registry.is_registered(name):

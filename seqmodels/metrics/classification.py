@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from seqmodels.data.encoded import IGNORED
 from seqmodels.errors import ConfigurationError
-from seqmodels.losses import IGNORED
 from seqmodels.metrics.ratios import macro_f1, ratio
 
 MATRIX_LIMIT = 256
@@ -19,7 +19,8 @@ class ClassificationScores(Metric):
 
     `accuracy` is correct / scored. `macro_f1` is the mean F1 over the labels that occur, in gold or predicted, as
     scikit-learn has it by default. A gold label that is `UNSEEN` is wrong whatever is predicted: it counts in the
-    accuracy and against the precision of what was predicted, but is no class of the macro F1. `IGNORED` ones are left out.
+    accuracy and against the precision of what was predicted, but is no class of the macro F1. `IGNORED` ones are left
+    out.
 
     Args:
         num_labels: how many labels there are.
@@ -55,13 +56,13 @@ class ClassificationScores(Metric):
         right = (predictions == targets).long() * known
         labels = targets.clamp(min=0)
         predictions = predictions.clamp(min=0)
-        # index_add_ of zeros and ones: bincount and boolean indexing would wait for the device
-        self.correct.index_add_(0, labels, right)
-        self.predicted.index_add_(0, predictions, scored)
-        self.gold.index_add_(0, labels, known)
-        self.scored += scored.sum()
+        # adding zeros and ones by index: bincount and boolean indexing would wait for the device
+        self.correct = self.correct.index_add(0, labels, right)
+        self.predicted = self.predicted.index_add(0, predictions, scored)
+        self.gold = self.gold.index_add(0, labels, known)
+        self.scored = self.scored + scored.sum()
         if self.has_matrix:
-            self.matrix.index_add_(0, labels * self.num_labels + predictions, known)
+            self.matrix = self.matrix.index_add(0, labels * self.num_labels + predictions, known)
 
     def compute(self) -> dict[str, Tensor]:
         """Returns `accuracy` and `macro_f1`, scalars in [0, 1]."""

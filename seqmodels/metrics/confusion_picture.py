@@ -17,7 +17,7 @@ NUMBERS_LIMIT = 40
 
 
 def plot_confusion_matrix(matrix: Tensor, names: Sequence[str], max_classes: int = 60) -> Figure:
-    """Draws a confusion matrix: gold labels down, predicted ones across, the darker the greater its share of the gold label.
+    """Draws a confusion matrix: gold labels down, predicted ones across, darker for a greater share of the gold label.
 
     Args:
         matrix: (gold label, predicted label), counts.
@@ -41,14 +41,12 @@ def plot_confusion_matrix(matrix: Tensor, names: Sequence[str], max_classes: int
             f"a confusion matrix of {len(names)} names must be {len(names)} x {len(names)}, got {tuple(matrix.shape)}"
         )
     counts = matrix.detach().cpu()
+    shares = counts.double() / counts.sum(1, keepdim=True).clamp(min=1)
     total = len(names)
     if total > max_classes:
         kept = counts.sum(1).argsort(descending=True, stable=True)[:max_classes].sort().values
-        counts, names = counts[kept][:, kept], [names[index] for index in kept.tolist()]
-    shares = (
-        counts.double()
-        / matrix.detach().cpu().sum(1)[kept if total > max_classes else slice(None)].clamp(min=1)[:, None]
-    )
+        counts, shares = counts[kept][:, kept], shares[kept][:, kept]
+        names = [names[index] for index in kept.tolist()]
 
     side = min(18.0, 2.6 + 0.42 * len(names))  # inches
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")

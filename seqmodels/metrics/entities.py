@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from seqmodels.losses import IGNORED, UNSEEN
+from seqmodels.data.encoded import IGNORED, UNSEEN
 from seqmodels.masking import lengths_to_mask
 from seqmodels.metrics.ratios import f1, ratio
 from seqmodels.tags import chunk_ends, chunk_starts, split_tag
@@ -31,8 +31,8 @@ class EntityScores(Metric):
     """Scores predicted chunks: one is correct if its first token, last token and type are those of a gold chunk.
 
     What the chunks of a sequence are, well formed or not, is conlleval's rule (`tags.chunk_starts`), in any scheme.
-    A gold tag that is `UNSEEN` makes a chunk of one token and of the type `<unseen>`, which none can find, where the tags
-    mark chunks; its token is wrong. A step whose gold tag is `IGNORED` is left out, as if the sequence lacked it.
+    A gold tag that is `UNSEEN` is wrong; where the tags mark chunks, it makes a chunk of one token, of the type
+    `<unseen>`, which none can find. A step whose gold tag is `IGNORED` is left out, as if the sequence lacked it.
 
     Args:
         tag_names: the name of each tag id.
@@ -75,8 +75,8 @@ class EntityScores(Metric):
     def update(self, predictions: Tensor, targets: Tensor, lengths: Tensor) -> None:
         """Counts predicted and gold tag ids (batch, time) int64, of rows of `lengths` (batch,) steps."""
         scored = lengths_to_mask(lengths, targets.size(1)) & (targets != IGNORED)
-        self.correct_tokens += ((predictions == targets) & scored).sum()
-        self.tokens += scored.sum()
+        self.correct_tokens = self.correct_tokens + ((predictions == targets) & scored).sum()
+        self.tokens = self.tokens + scored.sum()
 
         order = (~scored).to(torch.uint8).argsort(dim=1, stable=True)  # the scored steps to the front
         outside = self.num_tags + 1
@@ -85,12 +85,12 @@ class EntityScores(Metric):
         gold_starts, gold_types, gold_ends = self._chunks(gold)
         found_starts, found_types, found_ends = self._chunks(found)
         agree = gold_starts & found_starts & (gold_types == found_types) & (gold_ends == found_ends)
-        self.correct.index_add_(0, gold_types.flatten(), agree.flatten().long())
-        self.found.index_add_(0, found_types.flatten(), found_starts.flatten().long())
-        self.gold.index_add_(0, gold_types.flatten(), gold_starts.flatten().long())
+        self.correct = self.correct.index_add(0, gold_types.flatten(), agree.flatten().long())
+        self.found = self.found.index_add(0, found_types.flatten(), found_starts.flatten().long())
+        self.gold = self.gold.index_add(0, gold_types.flatten(), gold_starts.flatten().long())
 
     def _chunks(self, tags: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns, for tags (batch, time), where a chunk starts, each step's type, and the step where its chunk ends."""
+        """Returns, for tags (batch, time), where chunks start, each step's type, and the step where its chunk ends."""
         edge = tags.new_full((tags.size(0), 1), self.num_tags + 1)
         before, after = torch.cat([edge, tags[:, :-1]], 1)[:, : tags.size(1)], torch.cat([tags[:, 1:], edge], 1)
         after = after[:, : tags.size(1)]

@@ -44,15 +44,20 @@ class MultilabelScores(Metric):
         self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, probabilities: Tensor, targets: Tensor) -> None:
-        """Counts probabilities (batch, labels) against targets (batch, labels), 1 present, 0 absent, negative not scored."""
+        """Counts a batch.
+
+        Args:
+            probabilities: (batch, labels), or the decisions themselves as 0 and 1.
+            targets: (batch, labels), 1 present, 0 absent, negative not scored.
+        """
         scored = targets >= 0
         predicted = (probabilities >= self.threshold) & scored
         gold = targets > 0
-        self.correct += (predicted & gold).sum(0)
-        self.predicted += predicted.sum(0)
-        self.gold += gold.sum(0)
-        self.exact += (predicted == gold).all(1).sum()
-        self.rows += targets.size(0)
+        self.correct = self.correct + (predicted & gold).sum(0)
+        self.predicted = self.predicted + predicted.sum(0)
+        self.gold = self.gold + gold.sum(0)
+        self.exact = self.exact + (predicted == gold).all(1).sum()
+        self.rows = self.rows + targets.size(0)
 
     def compute(self) -> dict[str, Tensor]:
         """Returns `micro_f1`, `macro_f1` and `subset_accuracy`, scalars in [0, 1]."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from seqmodels.data.batch import Batch
 from seqmodels.data.schema import Schema, Target
 from seqmodels.embedders import embedder_registry
-from seqmodels.encoders import State, create_encoder, required_input_size
+from seqmodels.encoders import State, create_encoder, pretrained_embedding_size
 from seqmodels.errors import ConfigurationError
 from seqmodels.registry import Registry, Spec
 
@@ -30,7 +30,7 @@ class Network(nn.Module, ABC):
     def __init__(self, schema: Schema, *, encoder: Spec, embedder: Spec) -> None:
         super().__init__()
         self.schema = schema
-        size = required_input_size(encoder)
+        size = pretrained_embedding_size(encoder)
         if size is not None:
             embedder = embedder_registry.with_argument(embedder, "embedding_dim", size)
         self.embedder = embedder_registry.create(embedder, schema)
@@ -50,9 +50,18 @@ class Network(nn.Module, ABC):
 
     def initialize(self) -> None:
         """Takes over what pretrained parts bring; called once where training begins, never where weights are loaded."""
+        if self.embedder.vectors is not None:
+            self.embedder.load_vectors(self.embedder.vectors)
         weights = self.encoder.embedding_weights()
-        if weights is not None:
-            self.embedder.load_weights(weights)
+        table = self.embedder.token_weights()
+        if weights is not None and table is not None:
+            if weights.size(0) < table.size(0) or weights.size(1) != table.size(1):
+                raise ConfigurationError(
+                    f"the pretrained encoder knows {weights.size(0)} tokens of size {weights.size(1)}, the data's "
+                    f"tokenizer gives {table.size(0)} of size {table.size(1)}; use the tokenizer of the same model: "
+                    f"tokenizer: {{name: pretrained, path: ...}}"
+                )
+            table.data.copy_(weights[: table.size(0)])  # hub models pad their tables beyond the tokenizer's ids
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:

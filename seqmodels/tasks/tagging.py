@@ -13,7 +13,7 @@ from seqmodels.errors import ConfigurationError
 from seqmodels.losses import tagging_loss
 from seqmodels.metrics import ClassificationScores, EntityScores
 from seqmodels.networks import TaggingNetwork
-from seqmodels.tags import detect_scheme
+from seqmodels.tags import marks_chunks
 from seqmodels.tasks.optimizers import default_optimizer
 from seqmodels.tasks.task import Task
 
@@ -76,7 +76,7 @@ class SequenceTagger(Task):
     def create_scores(self) -> Metric:
         """Returns accuracy with entity precision, recall and F1 for chunk tags, with macro F1 for others."""
         names = self.network.target.names
-        return ClassificationScores(len(names)) if detect_scheme(names) is None else EntityScores(names)
+        return EntityScores(names) if marks_chunks(names) else ClassificationScores(len(names))
 
     def update_scores(self, scores: Any, decoded: Tensor, batch: Batch) -> None:
         """Adds the tags of a batch."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import lightning
-import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torchmetrics import Metric
@@ -16,32 +15,15 @@ from torchmetrics import Metric
 from seqmodels.data.batch import Batch
 from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.data.schema import Schema
+from seqmodels.embedders import embedder_registry
+from seqmodels.encoders import encoder_registry, resolve_pretrained
 from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.inference.checkpoint import FORMAT, KEY
 from seqmodels.inference.plugins import loaded_plugins
+from seqmodels.metrics import Average
 from seqmodels.networks import Network, network_registry
 from seqmodels.registry import dotted_path
 from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
-
-
-class MeanLoss(Metric):
-    """The mean of a loss over what it counts, in nats; sums are kept, and added up over processes."""
-
-    full_state_update = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("weight", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, loss: Tensor, weight: Tensor) -> None:
-        """Adds a mean loss over `weight` items."""
-        self.total = self.total + loss.detach().double() * weight
-        self.weight = self.weight + weight
-
-    def compute(self) -> Tensor:
-        """Returns the mean; NaN where nothing was counted."""
-        return (self.total / self.weight).float()
 
 
 class Task(lightning.LightningModule, ABC):
@@ -68,6 +50,8 @@ class Task(lightning.LightningModule, ABC):
     ) -> None:
         super().__init__()
         network_registry.check({"name": self.network_name, **network})
+        encoder_registry.check(network["encoder"])
+        embedder_registry.check(network["embedder"])
         self.schema: Schema | None = None
         self.network_arguments = network
         self.optimizer_factory = from_record(optimizer)
@@ -123,7 +107,7 @@ class Task(lightning.LightningModule, ABC):
         self.schema = schema
         self.network = network_registry.create({"name": self.network_name, **self.network_arguments}, schema)
         self.scores = nn.ModuleDict({"val": self.create_scores(), "test": self.create_scores()})
-        self.losses = nn.ModuleDict({"val": MeanLoss(), "test": MeanLoss()})
+        self.losses = nn.ModuleDict({"val": Average(), "test": Average()})
 
     def on_fit_start(self) -> None:
         """Starts from pretrained parts where the network has them and no checkpoint is being gone on from."""
@@ -215,12 +199,13 @@ class Task(lightning.LightningModule, ABC):
     def record(self) -> dict[str, Any]:
         """Returns all that is needed to build the network again, in plain types."""
         assert self.schema is not None
+        encoder = {"encoder": resolve_pretrained(self.network_arguments["encoder"])}  # built again without its folder
         data = getattr(self._trainer, "datamodule", None)
         return {
             "format": FORMAT,
-            "network": {"name": self.network_name, **self.network_arguments},
+            "network": {"name": self.network_name, **self.network_arguments, **encoder},
             "schema": self.schema.to_record(),
-            "model": {"class_path": dotted_path(type(self)), "init_args": self.arguments},
+            "model": {"class_path": dotted_path(type(self)), "init_args": {**self.arguments, **encoder}},
             "data": None
             if not isinstance(data, SequenceDataModule)
             else {"class_path": dotted_path(type(data)), "init_args": data.arguments},

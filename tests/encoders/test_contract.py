@@ -86,11 +86,11 @@ def test_contract_of_causal_encoders(variant, check, request):
     if encoder.causal:
         check(encoder)
         return
-    with pytest.raises(ValueError, match="reads the future.*choose a causal encoder"):
+    with pytest.raises(ValueError, match=r"reads the future.*choose a causal encoder"):
         encoder.initial_state(3)
-    with pytest.raises(ValueError, match="reads the future.*choose a causal encoder"):
+    with pytest.raises(ValueError, match=r"reads the future.*choose a causal encoder"):
         encoder.step(torch.zeros(3, encoder.input_size), None)
-    with pytest.raises(ValueError, match="reads the future.*choose a causal encoder"):
+    with pytest.raises(ValueError, match=r"reads the future.*choose a causal encoder"):
         encoder(torch.zeros(3, 2, encoder.input_size), torch.tensor([2, 1, 0]), torch.zeros(3, 1))
 
 
@@ -102,9 +102,7 @@ def test_state_dict_round_trips(variant, request):
 @pytest.mark.parametrize("variant", sorted(VARIANTS))
 def test_wrong_shapes_are_refused(variant, request):
     encoder = build(variant, request)
-    with pytest.raises(
-        ValueError, match=rf"expected inputs of shape \(batch, time, {encoder.input_size}\), got \(3, 2"
-    ):
+    with pytest.raises(ValueError, match=rf"expected inputs of shape \(batch, time, {encoder.input_size}\), got"):
         encoder(torch.zeros(3, 2, encoder.input_size + 1), torch.tensor([2, 1, 0]))
     with pytest.raises(ValueError, match=r"expected lengths of shape \(3,\), one for each row, got \(2,\)"):
         encoder(torch.zeros(3, 2, encoder.input_size), torch.tensor([2, 1]))

@@ -75,11 +75,11 @@ def test_wrong_sizes_and_too_many_steps_are_refused(spec):
 
 
 def test_unreadable_models_are_refused(tmp_path):
-    with pytest.raises(ConfigurationError, match="cannot read the model .*; give a folder made by `save_pretrained`"):
+    with pytest.raises(ConfigurationError, match=r"cannot read the model .*; give a folder made by `save_pretrained`"):
         create_encoder({"name": "pretrained", "model": str(tmp_path)}, 6)
     config = transformers.BertConfig(hidden_size=6, num_attention_heads=3)
     config.save_pretrained(tmp_path)
-    with pytest.raises(ConfigurationError, match="cannot read the model .*; give a folder made by `save_pretrained`"):
+    with pytest.raises(ConfigurationError, match=r"cannot read the model .*; give a folder made by `save_pretrained`"):
         create_encoder({"name": "pretrained", "model": str(tmp_path)}, 6)
 
 
@@ -87,8 +87,8 @@ def test_wrong_configurations_are_refused():
     for config in ({"hidden_size": 6}, {"model_type": "brt"}):
         with pytest.raises(ConfigurationError, match="config must name a known `model_type`"):
             create_encoder({"name": "pretrained", "model": "x", "config": config}, 6)
+    config = {"model_type": "t5", "is_encoder_decoder": True}
     with pytest.raises(ConfigurationError, match="a model of type 't5' has a decoder; choose an encoder"):
-        config = {"model_type": "t5", "is_encoder_decoder": True}
         create_encoder({"name": "pretrained", "model": "x", "config": config}, 6)
 
 

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqmodels.encoders import GRU, LSTM, RNN, create_encoder
+from seqmodels.encoders.row_groups import split_by_length
+from seqmodels.masking import zero_beyond
 
 ORACLES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 RAGGED = torch.tensor([11, 3, 1, 8, 5])
@@ -40,7 +42,7 @@ def test_equals_torch_on_packed_input(name, num_layers, bidirectional, lengths, 
     torch.manual_seed(0)
     encoder = create_encoder(name, 5, **options)
     if path == "packed":  # what CUDA does, on the CPU
-        monkeypatch.setattr(encoder, "_run_padded", encoder._run_packed)
+        monkeypatch.setattr(encoder, "_run_in_groups", encoder._run_packed)
     oracle = ORACLES[name](5, **options, batch_first=True)
     encoder.network.load_state_dict(oracle.state_dict())
     ours = torch.randn(5, 11, 5).requires_grad_()
@@ -54,6 +56,34 @@ def test_equals_torch_on_packed_input(name, num_layers, bidirectional, lengths, 
     torch.testing.assert_close(ours.grad, theirs.grad, **CLOSE)
     for (label, parameter), reference in zip(encoder.network.named_parameters(), oracle.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, reference.grad, **CLOSE, msg=label)
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES))
+def test_groups_of_like_length_equal_one_run(name):
+    torch.manual_seed(0)
+    encoder = create_encoder(name, 5, hidden_size=7, num_layers=2, bidirectional=True)
+    inputs = torch.randn(67, 61, 5)
+    lengths = torch.randint(0, 62, (67,))
+    assert len(split_by_length(lengths, 61)) == 4
+    initial = tuple(torch.randn(4, 67, 7) for _ in range(encoder.num_parts))
+    results = []
+    for run in (encoder._run_in_groups, encoder._run_padded):
+        ours = inputs.clone().requires_grad_()
+        encoder.zero_grad()
+        outputs, planes = run(ours, lengths, initial, *[True] * (run == encoder._run_padded))
+        outputs = zero_beyond(outputs, lengths)
+        planes = [plane * (lengths > 0).view(1, 67, 1) for plane in planes]
+        loss_of(outputs, tuple(planes)).backward()
+        results.append([outputs, *planes, ours.grad, *[parameter.grad.clone() for parameter in encoder.parameters()]])
+    torch.testing.assert_close(results[0], results[1], **CLOSE)
+
+
+def test_rows_are_grouped_where_that_saves_a_tenth():
+    for lengths in ([61] * 67, [61, 60, 59] * 10, [61], [61, 3]):
+        assert [steps for _, steps in split_by_length(torch.tensor(lengths), 61)] == [61]
+    groups = split_by_length(torch.tensor([5, 61] * 16 + [0]), 61)
+    assert sorted(torch.cat([rows for rows, _ in groups]).tolist()) == list(range(33))
+    assert [steps for _, steps in groups] == [61, 8] or [steps for _, steps in groups] == [61, 61, 8, 8]
 
 
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
@@ -71,7 +101,7 @@ def test_both_paths_agree_on_rows_of_length_zero_and_a_given_state(name):
     inputs = torch.randn(5, 11, 5)
     _, state = encoder(torch.randn(5, 3, 5), torch.tensor([3, 2, 1, 3, 0]))
     padded, padded_state = encoder(inputs, lengths, state)
-    encoder._run_padded = encoder._run_packed
+    encoder._run_in_groups = encoder._run_packed
     packed, packed_state = encoder(inputs, lengths, state)
     torch.testing.assert_close(packed, padded, **CLOSE)
     torch.testing.assert_close(packed_state, padded_state, **CLOSE)

@@ -52,5 +52,5 @@ def test_what_is_no_state_is_refused():
         map_state(torch.neg, ["x"])
     with pytest.raises(ValueError, match="expected 2 parts in each"):
         where_rows(torch.ones(3, dtype=torch.bool), (torch.ones(3),) * 2, (torch.ones(3),))
-    with pytest.raises(ValueError, match="expected the keys .'h'. in each"):
+    with pytest.raises(ValueError, match=r"expected the keys .'h'. in each"):
         where_rows(torch.ones(3, dtype=torch.bool), {"h": torch.ones(3)}, {"c": torch.ones(3)})

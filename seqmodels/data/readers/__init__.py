@@ -8,6 +8,7 @@ from seqmodels.data.readers.huggingface import HuggingFaceReader
 from seqmodels.data.readers.jsonl import JsonLinesReader
 from seqmodels.data.readers.label_text import LabelTextReader
 from seqmodels.data.readers.parquet import ParquetReader
+from seqmodels.data.readers.python_source import PythonClassification, PythonTagging
 from seqmodels.data.readers.reader import (
     Example,
     Reader,
@@ -31,6 +32,8 @@ __all__ = [
     "JsonLinesReader",
     "LabelTextReader",
     "ParquetReader",
+    "PythonClassification",
+    "PythonTagging",
     "Reader",
     "TextFoldersReader",
     "TextReader",

@@ -37,19 +37,23 @@ class _StandardLibrary(Reader):
     """Shared by the readers of Python source: a path is a split of the standard library, or any file of Python."""
 
     def resolve(self, path: str) -> Path:
-        """Returns the split `train`, `validation` or `test` as it is, and anything else as a file.
+        """Returns the split `train`, `validation` or `test` as a name in the library's folder, anything else as a file.
 
         Raises:
-            DataError: there is no such split or file.
+            DataError: there is no such split or file; or this Python came without the sources of its library.
         """
         if path in SPLITS:
-            return Path(path)
+            return _library() / path
         try:
             return resolve_path(path)
         except DataError as error:
             raise DataError(
                 f"{error}; this reader takes one of {', '.join(SPLITS)} (of the standard library) or a file of Python"
             ) from error
+
+    def split_of(self, path: Path) -> str | None:
+        """Returns the split that a resolved path stands for, None for a file."""
+        return path.name if path.name in SPLITS and path.parent == _library_folder() else None
 
 
 @register_reader("python_tagging")
@@ -79,17 +83,18 @@ class PythonTagging(_StandardLibrary):
         """Yields the lines of a split or of a file; without targets the file need not parse, only divide into tokens.
 
         Raises:
-            DataError: the file is not Python; or this Python came without the sources of its library.
+            DataError: the file is not Python.
         """
-        if str(path) not in SPLITS:
+        split = self.split_of(path)
+        if split is None:
             yield from self._read_file(path, str(path), targets)
             return
-        limit = round(self.lines * SPLITS[str(path)] / SPLITS["train"])
+        limit = round(self.lines * SPLITS[split] / SPLITS["train"])
         seen: set[tuple[str, ...]] = set()
-        for name, file in _files_of(str(path)):
+        for name, file in _files_of(split):
             for example in _unless_foreign(self._read_file(file, name, targets)):
                 words = tuple(example["tokens"])
-                sampled = _fraction(example["id"], "line") < _SAMPLED[str(path)]
+                sampled = _fraction(example["id"], "line") < _SAMPLED[split]
                 if sampled and len(words) <= self.max_tokens and words not in seen:
                     seen.add(words)
                     yield example
@@ -138,11 +143,12 @@ class PythonClassification(_StandardLibrary):
         """Yields the functions of a split, package by package, or of a file.
 
         Raises:
-            DataError: the file is not Python, or is to be read with targets; or this Python came without sources.
+            DataError: the file is not Python, or is to be read with targets.
         """
-        if str(path) in SPLITS:
+        split = self.split_of(path)
+        if split is not None:
             for package in PACKAGES:
-                yield from self._read_package(package, str(path), targets)
+                yield from self._read_package(package, split, targets)
         elif targets:
             raise DataError(
                 f"{path}: python_classification knows the packages of the standard library alone; "
@@ -233,10 +239,14 @@ def _library() -> Path:
     Raises:
         DataError: it holds no sources, as in a frozen or zipped Python.
     """
-    folder = Path(os.__file__).parent
+    folder = _library_folder()
     if not (folder / "ast.py").exists():
         raise DataError(f"{folder}: this Python came without its library's sources; use another, or other data")
     return folder
+
+
+def _library_folder() -> Path:
+    return Path(os.__file__).parent
 
 
 def _all_files(folder: Path, below: str = "") -> list[tuple[str, Path]]:

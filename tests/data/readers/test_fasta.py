@@ -70,7 +70,7 @@ def test_prediction_needs_only_the_sequences(tmp_path: Path) -> None:
     ("changed", "content", "message"),
     [
         ("labels.fasta", ">p1\nHHCCE\n", "sequences.fasta:5: record 'p2' is missing at the end of another"),
-        ("labels.fasta", ">p1\nHHCCE\n>p3\nEEC\n", "labels.fasta:3: expected record 'p2' as .*sequences.fasta:5, found 'p3'"),
+        ("labels.fasta", ">p1\nHHCCE\n>p3\nEEC\n", "labels.fasta:3: expected record 'p2' .*fasta:5, found 'p3'"),
         ("labels.fasta", ">p1\nHHC\n>p2\nEEC\n", "labels.fasta:1: expected 5 letters .*sequences.fasta:1, found 3"),
         ("mask.fasta", ">p1\n01121\n>p2\n110\n", "mask.fasta:1: expected a mask of 0 and 1, found '2'"),
         ("sequences.fasta", "MKV\n", "sequences.fasta:1: expected a header that begins with >, found 'MKV'"),

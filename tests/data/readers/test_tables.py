@@ -76,7 +76,6 @@ def test_every_kind_of_column(name: str, save: Save, tmp_path: Path) -> None:
     }
     assert read(features="series", labels="topics")[0] == {"features": [[1.0, 2.0], [3.0, 4.0]], "labels": ["p", "q"]}
     assert read(tokens="t")[1] == {"tokens": ["text", "2"]}
-    assert read(features="words" if name == "none" else "series")[0]["features"][0] == [1.0, 2.0]
 
 
 @every_format

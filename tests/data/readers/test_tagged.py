@@ -144,9 +144,7 @@ def test_what_is_written_comes_back(sentences: list[list[tuple[str, str]]], sepa
     written = "\n".join("".join(f"{token}{separator}{tag}\n" for token, tag in sentence) for sentence in sentences)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x"
-        path.write_bytes(written.removeprefix("\ufeff").encode())
+        path.write_bytes(b"\xef\xbb\xbf" + written.encode())
         examples = read(ConllReader(), path)
     found = [list(zip(example["tokens"], example["tags"], strict=True)) for example in examples]
-    if written.startswith("\ufeff"):
-        return
     assert found == sentences

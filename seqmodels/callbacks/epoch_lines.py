@@ -1,0 +1,22 @@
+"""One line an epoch, for logs that no progress bar can be drawn in."""
+
+from __future__ import annotations
+
+import time
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class EpochLines(Callback):
+    """Prints the scores of each epoch with its seconds."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._begin = time.perf_counter()
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints the line: validation, where there is one, is over by now."""
+        scores = "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+        print(f"epoch {trainer.current_epoch}: {scores}  ({time.perf_counter() - self._begin:.1f} s)", flush=True)

@@ -1,0 +1,441 @@
+"""The data module of sequences that each have a label, several, or one for each token."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.data import DataLoader
+
+from seqmodels.data.batch import Batch
+from seqmodels.data.bucketing import BucketSampler
+from seqmodels.data.data_module import SequenceDataModule
+from seqmodels.data.loader import SequenceLoader, evaluation_loader
+from seqmodels.data.ragged import Array, Ragged
+from seqmodels.data.readers import Example, create_reader, reader_registry
+from seqmodels.data.schema import Schema, TargetKind, build_schema
+from seqmodels.data.statistics import DataStatistics, describe, format_table
+from seqmodels.data.store import EncodedSplit, Examples, encode_split, load_examples
+from seqmodels.data.tokenizer_training import tokenizer_registry
+from seqmodels.errors import CheckpointError, ConfigurationError, DataError
+from seqmodels.tags import bio_to_iobes, iobes_to_bio
+
+Split = Literal["train", "validation", "test", "predict"]
+SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
+    "fit": ("train", "validation"),
+    "validate": ("validation",),
+    "test": ("test",),
+    "predict": ("predict",),
+}
+
+logger = logging.getLogger(__name__)
+
+
+class LabelledSequences(SequenceDataModule):
+    """Sequences from files, for classification and tagging.
+
+    Each of `train`, `validation` and `test` is a path, a list of paths that are joined, or a mapping with `path` and
+    arguments of the reader that differ in that split: `{path: data.fasta, where: [train]}`. Paths may hold `~` and
+    `$VARIABLES`. No file is opened before `setup`.
+
+    Args:
+        reader: the file format: a reader's name, or a mapping of `name` and its arguments.
+        train: training data.
+        validation: validation data.
+        test: test data.
+        predict: data to predict, whose targets are not read; None or `-` is standard input.
+        tokenizer: how text is split or words are looked up: a tokenizer's name, or `name` and its arguments.
+        characters: whether the characters of each word are an input beside it.
+        batch_size: rows a batch.
+        max_tokens: steps a batch, padding included, instead of `batch_size`.
+        validation_fraction: this fraction of the training rows becomes the validation data where none is given.
+        test_fraction: this fraction of the training rows becomes the test data where none is given.
+        folds: the training rows are parted into so many folds, of which one is the test data (by single label, each
+            label is spread evenly).
+        fold: which of them, from 0.
+        tag_scheme: rewrites chunk tags as "bio" or "iobes"; None leaves them as they are.
+        max_length: longer rows of the training data are cut to so many steps; others are always read in full.
+        num_workers: processes that fill batches; 0, in this one, is fastest for text.
+        seed: of shuffling and of fractions and folds.
+        cache_dir: where examples are kept once read; None for `$SEQMODELS_CACHE` or `~/.cache/seqmodels`.
+
+    Raises:
+        ConfigurationError: an argument is out of range or does not fit the others, or a reader or tokenizer, or an
+            argument of theirs, is unknown.
+    """
+
+    def __init__(
+        self,
+        reader: str | dict[str, Any],
+        train: str | list[str] | dict[str, Any] | None = None,
+        validation: str | list[str] | dict[str, Any] | None = None,
+        test: str | list[str] | dict[str, Any] | None = None,
+        predict: str | None = None,
+        tokenizer: str | dict[str, Any] = "word",
+        characters: bool = False,
+        batch_size: int = 32,
+        max_tokens: int | None = None,
+        validation_fraction: float | None = None,
+        test_fraction: float | None = None,
+        folds: int | None = None,
+        fold: int = 0,
+        tag_scheme: Literal["bio", "iobes"] | None = None,
+        max_length: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache_dir: str | None = None,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        super().__init__(arguments)
+        self.reader = create_reader(reader)
+        self.reader_spec = reader
+        self.given: dict[Split, Any] = {"train": train, "validation": validation, "test": test, "predict": predict}
+        self.tokenizer = tokenizer
+        self.characters = characters
+        self.batch_size = batch_size
+        self.max_tokens = max_tokens
+        self.validation_fraction = validation_fraction
+        self.test_fraction = test_fraction
+        self.folds = folds
+        self.fold = fold
+        self.tag_scheme = tag_scheme
+        self.max_length = max_length
+        self.num_workers = num_workers
+        self.seed = seed
+        self.cache_dir = cache_dir
+        self._examples: dict[Split, Examples] = {}
+        self._encoded: dict[Split, EncodedSplit] = {}
+        self._encoded_by: Schema | None = None
+        self._built = False  # whether the schema is of this training data, so that it cannot be at odds with it
+        self._spool: tempfile.TemporaryDirectory[str] | None = None
+        self._check()
+
+    def _check(self) -> None:
+        for name in ("batch_size", "max_tokens", "max_length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigurationError(f"{name} must be at least 1, got {value}")
+        if self.num_workers < 0:
+            raise ConfigurationError(f"num_workers must be at least 0, got {self.num_workers}")
+        for split in ("validation", "test"):
+            fraction = getattr(self, f"{split}_fraction")
+            if fraction is None:
+                continue
+            if not 0 < fraction < 1:
+                raise ConfigurationError(f"{split}_fraction must be between 0 and 1, got {fraction}")
+            if self.given[split] is not None:
+                raise ConfigurationError(f"give {split} or {split}_fraction, not both")
+        if self.folds is not None:
+            if self.folds < 2:
+                raise ConfigurationError(f"folds must be at least 2, got {self.folds}")
+            if self.given["test"] is not None or self.test_fraction is not None:
+                raise ConfigurationError("with folds, one fold is the test data; give neither test nor test_fraction")
+        if not 0 <= self.fold < (self.folds or 1):
+            raise ConfigurationError(
+                f"fold must be from 0 to {(self.folds or 1) - 1} with folds: {self.folds}, got {self.fold}"
+            )
+        if (self.validation_fraction or 0) + (self.test_fraction or 0) >= 1:
+            raise ConfigurationError("validation_fraction and test_fraction together must leave rows to train on")
+        if self.tag_scheme is not None and self.reader.targets not in ("tags", None):
+            raise ConfigurationError(
+                f"tag_scheme: {self.tag_scheme} rewrites tags, but the reader gives {self.reader.targets}"
+            )
+        tokenizer_registry.create(self.tokenizer)
+        for split in self.given:
+            self._sources(split)
+
+    # The flow: files, examples, schema, columns, batches
+
+    def prepare_data(self) -> None:
+        """Reads the files that the stage needs into Arrow on disk, in one process before the others."""
+        stage = None if self.trainer is None else self.trainer.state.fn
+        for split in self._splits(None if stage is None else stage.value):
+            self._part(split)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Encodes the splits of a stage ("fit", "validate", "test", "predict"; None for all that are given).
+
+        Raises:
+            ConfigurationError: the stage needs data that is not given.
+            DataError: of the readers; or no label of an evaluation split is known.
+            CheckpointError: training data has labels that the schema handed over does not know.
+        """
+        if self.schema is None:
+            path = None if self.trainer is None else self.trainer.ckpt_path
+            if path:
+                self.use_checkpoint(path)
+        if self.schema is None:
+            self.schema = self._build_schema()
+            self._built = True
+        if self.schema is not self._encoded_by:
+            self._encoded.clear()
+            self._encoded_by = self.schema
+        for split in self._splits(stage):
+            if split not in self._encoded:
+                self._encode(split, self.schema)
+
+    def train_dataloader(self) -> SequenceLoader:
+        """Returns the loader of training batches, reshuffled in every epoch, which can go on in the middle of one."""
+        trained = None
+        if self.trainer is not None:
+            loop = self.trainer.fit_loop.epoch_loop
+            trained = lambda: int(loop.batch_progress.current.processed)  # type: ignore[attr-defined]  # noqa: E731
+        encoded = self._encoded["train"].encoded
+        return SequenceLoader(encoded, self.sampler("train"), num_workers=self._workers(), trained=trained)
+
+    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+        """Returns the loader of validation batches, the longest rows first; an empty list where there are none."""
+        return self._evaluation_loader("validation") if "validation" in self._encoded else []
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Returns the loader of test batches, the longest rows first."""
+        return self._evaluation_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Returns the loader of batches to predict, the longest rows first: `Batch.rows` tells their places."""
+        return self._evaluation_loader("predict")
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there is, or will be, data to choose the best checkpoint by."""
+        return self._is_given("validation")
+
+    def sampler(self, split: Split) -> BucketSampler:
+        """Returns a new sampler of a split that `setup` has encoded."""
+        return BucketSampler(
+            self._encoded[split].encoded.steps().lengths(),
+            batch_size=self.batch_size,
+            max_tokens=self.max_tokens,
+            shuffle=split == "train",
+            seed=self.seed,
+        )
+
+    # What people and writers ask for
+
+    def examples(self, split: Split) -> Examples:
+        """Returns the raw examples of a split, in the order of the files."""
+        examples = self._part(split)
+        if examples is None:
+            raise ConfigurationError(f"no {split} data is given; set data.{split} to a path")
+        return examples
+
+    @property
+    def predict_examples(self) -> Examples:
+        """The raw examples to predict, in the order of the file; row `Batch.rows[i]` belongs to the batch's row i."""
+        return self.examples("predict")
+
+    def statistics(self) -> list[DataStatistics]:
+        """Measures each split that `setup` has encoded."""
+        assert self.schema is not None
+        return [describe(split, encoded, self.schema, self.sampler(split)) for split, encoded in self._encoded.items()]
+
+    def describe(self) -> str:
+        """Returns a table of what each split is like, once `setup` has run."""
+        return format_table(self.statistics(), self.schema)
+
+    # Examples
+
+    def _sources(self, split: Split) -> tuple[list[str], dict[str, Any]]:
+        """Returns the paths of a split, and the reader's spec for it."""
+        given = self.given[split]
+        spec = {"name": self.reader_spec} if isinstance(self.reader_spec, str) else dict(self.reader_spec)
+        if isinstance(given, Mapping):
+            others = {str(key): value for key, value in given.items() if key != "path"}
+            if "path" not in given:
+                raise ConfigurationError(f"{split}: expected `path` among its keys, got: {', '.join(others) or 'none'}")
+            spec |= others
+            given = given["path"]
+        reader_registry.check(spec)
+        paths = [] if given is None else [given] if isinstance(given, (str, os.PathLike)) else list(given)
+        return [os.fspath(path) for path in paths], spec
+
+    def _splits(self, stage: str | None) -> list[Split]:
+        """Returns the splits that a stage needs and that there are."""
+        if stage is None:
+            given = [split for split in self.given if self._is_given(split)]
+            return given if self.given["predict"] is not None else given[:-1]  # not to wait for standard input
+        needed = SPLITS_OF_STAGE[stage]
+        main = needed[0]
+        if not self._is_given(main):
+            more = "" if main == "train" else f", or data.{main}_fraction to a part of the training data"
+            raise ConfigurationError(f"{stage} needs {main} data; set data.{main} to a path{more}")
+        return [split for split in needed if self._is_given(split)]
+
+    def _is_given(self, split: Split) -> bool:
+        if split == "predict":
+            return True
+        if self.given[split] is not None:
+            return True
+        fraction = getattr(self, f"{split}_fraction", None)
+        parted = fraction is not None or (split == "test" and self.folds is not None)
+        return parted and self.given["train"] is not None
+
+    def _part(self, split: Split) -> Examples | None:
+        """Returns the examples of a split, be it a file of its own or a part of the training data."""
+        if not self._is_given(split):
+            return None
+        if split not in self._examples:
+            if split == "predict" or (split != "train" and self.given[split] is not None):
+                self._examples[split] = self._read(split)
+            else:
+                self._examples |= self._partition(self._read("train"))
+        return self._examples[split]
+
+    def _read(self, split: Split) -> Examples:
+        paths, spec = self._sources(split)
+        reader = create_reader(spec)
+        if split == "predict" and paths in ([], ["-"]):
+            paths = [self._spool_standard_input()]
+        convert = self._convert if self.tag_scheme is not None else None
+        return load_examples(
+            *(reader, spec, paths),
+            targets=split != "predict" and reader.targets is not None,
+            cache_dir=self.cache_dir if self._spool is None else self._spool.name,
+            convert=convert,
+            conversion=str(self.tag_scheme),
+        )
+
+    def _convert(self, example: Example) -> Example:
+        if "tags" in example:
+            rewrite = bio_to_iobes if self.tag_scheme == "iobes" else iobes_to_bio
+            example["tags"] = rewrite(example["tags"])
+        return example
+
+    def _spool_standard_input(self) -> str:
+        """Copies standard input to a file, which can be read more than once."""
+        if self.trainer is not None and self.trainer.world_size > 1:
+            raise ConfigurationError(
+                "standard input reaches one process only; set data.predict to a file for several devices"
+            )
+        self._spool = tempfile.TemporaryDirectory(prefix="seqmodels-")
+        path = os.path.join(self._spool.name, "standard_input")
+        with open(path, "wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        return path
+
+    def _partition(self, train: Examples) -> dict[Split, Examples]:
+        """Parts the training rows into training, validation and test data, as fractions and folds say."""
+        rows = np.arange(len(train))
+        random = np.random.default_rng(self.seed)
+        parts: dict[Split, Array] = {}
+        if self.folds is not None:
+            fold_of_row = self._folds(train, random)
+            parts["test"], rows = rows[fold_of_row == self.fold], rows[fold_of_row != self.fold]
+        shuffled = random.permutation(rows)
+        for split in ("test", "validation"):
+            fraction = getattr(self, f"{split}_fraction")
+            if fraction is not None:
+                size = max(1, round(fraction * len(train if self.folds is None else rows)))
+                parts[split], shuffled = shuffled[:size], shuffled[size:]
+        if not parts:
+            return {"train": train}
+        parts["train"] = shuffled
+        for split, part in parts.items():
+            if not len(part):
+                raise DataError(f"{train.origin}: {len(train)} rows are too few to part: none is left for {split}")
+        return {split: train.select(np.sort(part)) for split, part in parts.items()}
+
+    def _folds(self, train: Examples, random: np.random.Generator) -> Array:
+        """Deals the rows out to folds, label by label where each has one; (rows,) fold of each."""
+        assert self.folds is not None
+        order = random.permutation(len(train))
+        if self.reader.targets == "label":
+            labels = np.unique(np.array(train.column("label")), return_inverse=True)[1]
+            order = order[np.argsort(labels[order], kind="stable")]
+        fold_of_row = np.empty(len(train), dtype=np.int64)
+        fold_of_row[order] = np.arange(len(train)) % self.folds
+        return fold_of_row
+
+    # Schema and columns
+
+    def _build_schema(self) -> Schema:
+        if not self._is_given("train"):
+            raise ConfigurationError(
+                "the schema (vocabulary, labels) is built from training data or comes with a checkpoint; "
+                "set data.train, or give --ckpt_path (in Python: data.use_checkpoint(path))"
+            )
+        train = self.examples("train")
+        try:
+            return build_schema(
+                train,
+                inputs=self.reader.inputs,
+                target=cast("TargetKind | None", self.reader.targets),
+                tokenizer=self.tokenizer,
+                characters=self.characters,
+            )
+        except DataError as error:
+            raise DataError(f"{train.origin}: {error}") from error
+
+    def _encode(self, split: Split, schema: Schema) -> None:
+        examples = self.examples(split)
+        encoded = encode_split(
+            *(examples, schema),
+            targets=split != "predict",
+            max_length=self.max_length if split == "train" else None,
+            cache_dir=self.cache_dir,
+        )
+        if encoded.unseen and schema.target:
+            self._judge_unseen(split, encoded, schema, examples.origin)
+        if encoded.truncated:
+            _warn(
+                f"{split}: {encoded.truncated} of {len(examples)} rows were cut to max_length: {self.max_length} steps"
+            )
+        self._encoded[split] = encoded
+
+    def _judge_unseen(self, split: Split, encoded: EncodedSplit, schema: Schema, origin: str) -> None:
+        """Refuses new labels in training data, warns of them elsewhere, refuses data of which no label is known."""
+        assert schema.target
+        kind = "tags" if schema.target.kind == "tags" else "labels"
+        names = sorted(encoded.unseen)
+        known = len(schema.target.names)
+        if split == "train" and not self._built:
+            raise CheckpointError(
+                f"checkpoint was trained with {known} {kind}, the data has {known + len(names)}: {_enumerate(names)} "
+                f"{'is' if len(names) == 1 else 'are'} new"
+            )
+        if not _knows_any(encoded):
+            raise DataError(
+                f"{origin}: none of its {kind} is among the {known} of training: found {_enumerate(names)}, "
+                f"expected {_enumerate(schema.target.names)}"
+            )
+        _warn(
+            f"{split}: {sum(encoded.unseen.values())} {kind} are not in training and always counted wrong: "
+            + ", ".join(f"{name} ({count}x)" for name, count in encoded.unseen.most_common(10))
+        )
+
+    def _evaluation_loader(self, split: Split) -> DataLoader[Batch]:
+        return evaluation_loader(self._encoded[split].encoded, self.sampler(split), self._workers())
+
+    def _workers(self) -> int:
+        if self.num_workers == 0:  # right for text: a batch takes less time than handing it over does
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        return self.num_workers
+
+
+def _knows_any(encoded: EncodedSplit) -> bool:
+    """Tells whether any target of a split is one that training had."""
+    targets = encoded.encoded.targets
+    assert targets is not None
+    values = targets.values if isinstance(targets, Ragged) else targets
+    least = 1 if values.dtype == np.float32 else 0  # of several labels, 0 is one that the row does not have
+    return bool((values >= least).any())
+
+
+def _enumerate(names: tuple[str, ...] | list[str], most: int = 10) -> str:
+    shown = list(names[:most])
+    if len(names) > most:
+        return f"{', '.join(shown)} and {len(names) - most} more"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
+
+
+@rank_zero_only
+def _warn(message: str) -> None:
+    logger.warning(message)
