@@ -46,8 +46,31 @@ _HOMES = {
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604, RUF022
-    *sorted(_HOME_OF),
+__all__ = [
+    "Cell",
+    "CheckpointError",
+    "ConfigurationError",
+    "DataError",
+    "Embedder",
+    "Encoder",
+    "Example",
+    "LabelledSequences",
+    "Predictor",
+    "Reader",
+    "SeqmodelsError",
+    "SequenceClassifier",
+    "SequenceTagger",
+    "Task",
+    "create_encoder",
+    "create_reader",
+    "from_pretrained",
+    "list_encoders",
+    "list_readers",
+    "load",
+    "register_embedder",
+    "register_encoder",
+    "register_reader",
+    "save_pretrained",
 ]
 
 

@@ -131,7 +131,7 @@ class Registry(Generic[Entry]):
         return name, given
 
     def with_argument(self, spec: Spec, argument: str, value: Any) -> Spec:
-        """Returns the spec with `argument` set to `value`, where its entry has such an argument and the spec is silent."""
+        """Returns the spec with `argument` set to `value`, where the entry has such a one and the spec is silent."""
         name, given = self.check(spec)
         if argument not in self.arguments(name):
             return spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,5 +62,5 @@ class Batch:
     def _map(self, function: Callable[[Tensor], Tensor], skip: Collection[str] = ()) -> Batch:
         inputs = {name: function(value) for name, value in self.inputs.items() if name not in skip}
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "inputs"}
-        mapped = {name: None if value is None else function(value) for name, value in values.items()}
+        mapped: dict[str, Any] = {name: None if value is None else function(value) for name, value in values.items()}
         return Batch(inputs=inputs, **mapped)

@@ -69,7 +69,7 @@ class Encoder(nn.Module, ABC):
         return last_step(outputs, lengths)
 
     def embedding_weights(self) -> Tensor | None:
-        """Returns the token embeddings (vocab_size, input_size) that the encoder was trained with elsewhere, or None."""
+        """Returns the token embeddings (vocab_size, input_size) that it was trained with elsewhere, or None."""
         return None
 
     def _no_steps(self) -> str:

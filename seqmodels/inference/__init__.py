@@ -1,1 +1,1 @@
-"""Loading a trained model from one file or folder, and predicting with it; imports neither Lightning nor torchmetrics."""
+"""Loading a trained model from one file or folder, and predicting with it, without Lightning or torchmetrics."""

@@ -15,6 +15,7 @@ from seqmodels.embedders import character_encoder_registry, embedder_registry
 from seqmodels.encoders import encoder_registry
 from seqmodels.errors import CheckpointError, did_you_mean
 from seqmodels.networks import network_registry
+from seqmodels.registry import Registry
 
 KEY = "seqmodels"
 FORMAT = 1
@@ -36,7 +37,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(f"{path}: no such checkpoint{hint}")
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
-            f"{path}: not a checkpoint, or one cut short ({path.stat().st_size} bytes); copy it again from where it was made"
+            f"{path}: not a checkpoint, or one cut short ({path.stat().st_size} bytes); copy it again"
         )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -50,7 +51,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(f"{path}: a checkpoint, but not one of seqmodels: it has no record of network and schema")
     if checkpoint[KEY]["format"] > FORMAT:
         raise CheckpointError(
-            f"{path}: made by a newer seqmodels (format {checkpoint[KEY]['format']}, this one reads up to {FORMAT}); upgrade"
+            f"{path}: made by a newer seqmodels (format {checkpoint[KEY]['format']}, this reads {FORMAT}); upgrade"
         )
     return checkpoint
 
@@ -72,21 +73,22 @@ def check_registered(record: Mapping[str, Any]) -> None:
     encoders = [*_specs(network.get("encoder"))]
     for spec in characters:
         encoders += [*_specs(spec.get("encoder"))] if isinstance(spec, Mapping) else []
-    for kind, registry, spec in (
+    named: list[tuple[str, Registry[Any], Any]] = [
         ("network", network_registry, network),
         ("embedder", embedder_registry, embedder),
         *(("character encoder", character_encoder_registry, spec) for spec in characters),
         *(("encoder", encoder_registry, spec) for spec in encoders),
-    ):
+    ]
+    for kind, registry, spec in named:
         name = spec if isinstance(spec, str) else (spec or {}).get("name", registry.default)
         if name is not None and not registry.is_registered(name):
             plugins = record.get("plugins") or []
             hint = (
-                f"it was made with the plugins {', '.join(plugins)}: seqmodels.load(path, plugins={plugins!r}), or --plugins"
+                f"it was made with the plugins {', '.join(plugins)}: load(path, plugins={plugins!r}), or --plugins"
                 if plugins
                 else "import the module that registers it first"
             )
-            raise CheckpointError(f"the checkpoint names the {kind} '{name}', which is not registered here; {hint}")
+            raise CheckpointError(f"checkpoint names the {kind} '{name}', which is not registered here; {hint}")
 
 
 def _specs(spec: Any) -> Iterator[Any]:

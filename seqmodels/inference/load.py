@@ -42,7 +42,7 @@ def load(path: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_siz
 
 
 def save_pretrained(predictor: Predictor, folder: str | os.PathLike[str]) -> None:
-    """Writes a model as a folder that can be shared or pushed to a hub: safetensors, JSON and the tokenizer's own file."""
+    """Writes a model as a folder to share or push to a hub: safetensors, JSON and the tokenizer's own file."""
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -100,7 +100,7 @@ def _build(record: Mapping[str, Any], weights: dict[str, Tensor], batch_size: in
 def _download(name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HFValidationError, HfHubHTTPError
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     except ImportError as error:
         raise CheckpointError(f"'{name}' is no folder; to load it from the hub install huggingface_hub") from error
     try:

@@ -43,7 +43,7 @@ def import_plugins(names: Iterable[str]) -> None:
 
 
 def import_entry_points() -> None:
-    """Imports the installed packages that say, by the entry-point group `seqmodels.plugins`, that they extend this one."""
+    """Imports the installed packages that extend this one by the entry-point group `seqmodels.plugins`."""
     import_plugins(point.value for point in entry_points(group=ENTRY_POINT_GROUP))
 
 

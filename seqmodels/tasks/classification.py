@@ -22,7 +22,8 @@ class SequenceClassifier(Task):
     """Gives each sequence one class, or any number of classes.
 
     Args:
-        encoder: the encoder, by name with its arguments: `{name: lstm, hidden_size: 256}`; `seqmodels encoders` lists them.
+        encoder: the encoder, by name with its arguments, such as `{name: lstm, hidden_size: 256}`; the command
+            `seqmodels encoders` lists them.
         embedder: the embedder's arguments: `{embedding_dim: 100, dropout: 0.3}`.
         pooling: the encoder's `final` outputs, or `mean`, `max` or `attention` over all real steps.
         dropout: fraction of the pooled vector dropped in training, in [0, 1).
@@ -36,6 +37,7 @@ class SequenceClassifier(Task):
     """
 
     network_name = "classification"
+    class_weight_values: Tensor | None
 
     def __init__(
         self,
@@ -66,11 +68,13 @@ class SequenceClassifier(Task):
         super()._build(schema)
         target = self.network.target
         weights = self.class_weights
+        chosen: Tensor | None
         if weights == "balanced":
             chosen = balanced_class_weights(torch.tensor(target.counts, dtype=torch.float32))
         elif weights is not None and len(weights) != len(target.names):
             raise ConfigurationError(
-                f"class_weights needs {len(target.names)} numbers, one for each of {', '.join(target.names)}, got {len(weights)}"
+                f"class_weights needs {len(target.names)} numbers, one for each of {', '.join(target.names)}, "
+                f"got {len(weights)}"
             )
         else:
             chosen = None if weights is None else torch.tensor(weights)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.optim import Optimizer
@@ -19,7 +19,7 @@ Record = dict[str, Any]
 
 
 def to_record(factory: Any) -> Record | None:
-    """Returns `{class_path, init_args}` of a class, a `functools.partial` of one, or a record; None for other callables.
+    """Returns `{class_path, init_args}` of a class, a `functools.partial` of one, or a record; None for any other.
 
     Those others (a lambda, a function) train as well, but a checkpoint cannot name them: to go on from it, the task
     has to be built in Python again.
@@ -44,7 +44,7 @@ def from_record(record: Any) -> Callable[..., Any]:
         CheckpointError: it names a class that is neither torch's nor imported already.
     """
     if callable(record):
-        return record
+        return cast("Callable[..., Any]", record)
     path = str(record["class_path"])
     module_name, _, name = path.rpartition(".")
     module = sys.modules.get(module_name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -37,7 +38,7 @@ class WarmupSchedule(LRScheduler):
         """Sets the length of the whole training, in optimiser steps."""
         self.total_steps = total_steps
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | Tensor]:
         """Returns the learning rate of each parameter group at the present step."""
         return [rate * self.factor(self.last_epoch) for rate in self.base_lrs]
 

@@ -22,7 +22,8 @@ class SequenceTagger(Task):
     """Gives each token of a sequence a tag.
 
     Args:
-        encoder: the encoder, by name with its arguments: `{name: lstm, hidden_size: 256}`; `seqmodels encoders` lists them.
+        encoder: the encoder, by name with its arguments, such as `{name: lstm, hidden_size: 256}`; the command
+            `seqmodels encoders` lists them.
         embedder: the embedder's arguments: `{embedding_dim: 100, dropout: 0.3}`.
         crf: whether a linear-chain conditional random field scores the tags together.
         constrained: whether chunk tags (BIO, IOBES) are held to their scheme in decoding.

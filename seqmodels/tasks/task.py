@@ -106,8 +106,8 @@ class Task(lightning.LightningModule, ABC):
     def _build(self, schema: Schema) -> None:
         self.schema = schema
         self.network = network_registry.create({"name": self.network_name, **self.network_arguments}, schema)
-        self.scores = nn.ModuleDict({"val": self.create_scores(), "test": self.create_scores()})
-        self.losses = nn.ModuleDict({"val": Average(), "test": Average()})
+        self.scores: Any = nn.ModuleDict({"val": self.create_scores(), "test": self.create_scores()})
+        self.losses: Any = nn.ModuleDict({"val": Average(), "test": Average()})
 
     def on_fit_start(self) -> None:
         """Starts from pretrained parts where the network has them and no checkpoint is being gone on from."""
@@ -125,10 +125,13 @@ class Task(lightning.LightningModule, ABC):
         loss, _ = self.loss(self.network(batch), batch)
         self._loss_sum = loss.detach() if self._loss_sum is None else self._loss_sum + loss.detach()
         self._loss_steps += 1
-        if (self.global_step + 1) % max(1, self.trainer.log_every_n_steps) == 0 or batch_idx == 0:
+        if (self.global_step + 1) % self._log_interval() == 0 or batch_idx == 0:
             self.log("train_loss", self._loss_sum / self._loss_steps, prog_bar=True, batch_size=batch.size)
             self._loss_sum, self._loss_steps = None, 0
         return loss
+
+    def _log_interval(self) -> int:
+        return max(1, int(self.trainer.log_every_n_steps))  # type: ignore[attr-defined]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Adds the batch to the validation scores."""

@@ -17,7 +17,7 @@ def data(tmp_path: Path) -> LabelledSequences:
     (tmp_path / "train").write_text(TRAIN)
     (tmp_path / "validation").write_text(VALIDATION)
     data = LabelledSequences(
-        {"name": "conll", "token": 0, "tag": 1},
+        "conll",
         train=str(tmp_path / "train"),
         validation=str(tmp_path / "validation"),
         characters=True,

@@ -15,7 +15,7 @@ from seqmodels.data.schema import build_schema
 from seqmodels.data.store import CHUNK_ROWS, Examples, cache_folder, encode_split, load_examples
 from seqmodels.errors import DataError
 
-SPEC = {"name": "conll", "tag": 1, "token": 0}
+SPEC = "conll"
 
 
 class Counting(Reader):
