@@ -15,10 +15,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import seqmodels
 from seqmodels.__main__ import main as command_line
 from seqmodels.data.readers.python_roles import ROLES, tagged_lines
 from seqmodels.data.readers.reader import Example, create_reader, read_examples
+from seqmodels.inference.load import load
 
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart" / "tagging.yaml"
 
@@ -97,7 +97,7 @@ def score_table(scores: dict[str, float]) -> str:
 def predict(checkpoint: Path, source: str) -> list[list[tuple[str, str, str]]]:
     """Returns (token, predicted role, true role) for each logical line of Python source."""
     lines = [([token.text for token in tokens], roles) for tokens, roles in tagged_lines(source)]
-    predicted = seqmodels.load(checkpoint_file(checkpoint)).tag([tokens for tokens, _ in lines])
+    predicted = load(checkpoint_file(checkpoint)).tag([tokens for tokens, _ in lines])
     return [
         [(token, role, truth) for (token, role), truth in zip(row, truths, strict=True)]
         for row, (_, truths) in zip(predicted, lines, strict=True)

@@ -30,18 +30,31 @@ def last_step(values: Tensor, lengths: Tensor) -> Tensor:
     return last.masked_fill((lengths == 0).unsqueeze(1), 0)
 
 
-class _RowPermutation(torch.autograd.Function):
-    """Gathers rows of a matrix by a permutation that is its own inverse; so is its gradient."""
+class _GatherRows(torch.autograd.Function):
+    """Gathers rows by an index whose inverse is known, so that the gradient is a gather too."""
 
     @staticmethod
-    def forward(ctx, rows, permutation):  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(permutation)
-        return rows.index_select(0, permutation)
+    def forward(ctx, rows, index, inverse, partial):  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(index, inverse)
+        ctx.partial = partial
+        if not partial:
+            return rows.index_select(0, index)
+        taken = rows.index_select(0, index.clamp(min=0))
+        return taken.masked_fill_((index < 0).view(-1, *[1] * (rows.dim() - 1)), 0)
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
-        (permutation,) = ctx.saved_tensors
-        return _RowPermutation.apply(gradient, permutation), None
+        index, inverse = ctx.saved_tensors
+        return _GatherRows.apply(gradient, inverse, index, ctx.partial), None, None, None
+
+
+def gather_rows(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
+    """Returns the rows (n, ...) that `index` (m,) names as (m, ...), with zeros where it is -1.
+
+    Each row is named once at most, and `inverse` (n,) tells where, -1 if nowhere: `index[inverse[i]] == i`. Then the
+    gradient costs no more than the result; that of plain indexing adds up row by row.
+    """
+    return _GatherRows.apply(rows, index, inverse, True)  # type: ignore[no-any-return]
 
 
 def reverse_within(values: Tensor, lengths: Tensor) -> Tensor:
@@ -54,7 +67,8 @@ def reverse_within(values: Tensor, lengths: Tensor) -> Tensor:
     mirrored = lengths.unsqueeze(1) - 1 - steps  # (batch, time)
     source = torch.where(mirrored >= 0, mirrored, steps)
     source = source + time * torch.arange(batch, device=lengths.device).unsqueeze(1)
-    return _RowPermutation.apply(values.flatten(0, 1), source.flatten()).view_as(values)  # type: ignore[no-any-return]
+    permutation = source.flatten()
+    return _GatherRows.apply(values.flatten(0, 1), permutation, permutation, False).view_as(values)  # type: ignore[no-any-return]
 
 
 def masked_mean(values: Tensor, lengths: Tensor) -> Tensor:

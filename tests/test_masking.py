@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqmodels.masking import last_step, lengths_to_mask, masked_max, masked_mean, reverse_within, zero_beyond
+from seqmodels.masking import (
+    gather_rows,
+    last_step,
+    lengths_to_mask,
+    masked_max,
+    masked_mean,
+    reverse_within,
+    zero_beyond,
+)
 
 LENGTHS = torch.tensor([5, 2, 0])
 ROWS = [[1.0, 2.0, 3.0, 4.0, 5.0], [-6.0, -7.0, 9.0, 9.0, 9.0], [9.0, 9.0, 9.0, 9.0, 9.0]]
@@ -46,6 +54,14 @@ def test_gradient_of_the_reversal_is_the_reversal():
     values = torch.randn(3, 5, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda tensor: reverse_within(tensor, LENGTHS), values)
     assert torch.autograd.gradgradcheck(lambda tensor: reverse_within(tensor, LENGTHS).sin(), values)
+
+
+def test_rows_are_gathered_with_zeros_where_none_is_named():
+    rows = torch.arange(1.0, 5.0, dtype=torch.float64).view(4, 1).requires_grad_()
+    index, inverse = torch.tensor([3, -1, 0]), torch.tensor([2, -1, -1, 0])
+    assert gather_rows(rows, index, inverse).flatten().tolist() == [4, 0, 1]
+    assert torch.autograd.gradcheck(lambda tensor: gather_rows(tensor, index, inverse), rows)
+    assert torch.autograd.gradgradcheck(lambda tensor: gather_rows(tensor, index, inverse).sin(), rows)
 
 
 def test_means_and_maxima_are_over_real_steps():

@@ -19,7 +19,8 @@ from seqmodels.data.batch import Batch
 from seqmodels.data.bucketing import BucketSampler
 from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.data.loader import SequenceLoader, evaluation_loader
-from seqmodels.data.ragged import Array, Ragged
+from seqmodels.data.partition import Partition
+from seqmodels.data.ragged import Ragged
 from seqmodels.data.readers import Example, create_reader, reader_registry
 from seqmodels.data.schema import Schema, TargetKind, build_schema
 from seqmodels.data.statistics import DataStatistics, describe, format_table
@@ -102,10 +103,9 @@ class LabelledSequences(SequenceDataModule):
         self.characters = characters
         self.batch_size = batch_size
         self.max_tokens = max_tokens
-        self.validation_fraction = validation_fraction
-        self.test_fraction = test_fraction
-        self.folds = folds
-        self.fold = fold
+        self.partition = Partition(
+            validation_fraction=validation_fraction, test_fraction=test_fraction, folds=folds, fold=fold, seed=seed
+        )
         self.tag_scheme = tag_scheme
         self.max_length = max_length
         self.num_workers = num_workers
@@ -126,24 +126,10 @@ class LabelledSequences(SequenceDataModule):
         if self.num_workers < 0:
             raise ConfigurationError(f"num_workers must be at least 0, got {self.num_workers}")
         for split in ("validation", "test"):
-            fraction = getattr(self, f"{split}_fraction")
-            if fraction is None:
-                continue
-            if not 0 < fraction < 1:
-                raise ConfigurationError(f"{split}_fraction must be between 0 and 1, got {fraction}")
-            if self.given[split] is not None:
+            if self.given[split] is not None and self.partition.fractions[split] is not None:
                 raise ConfigurationError(f"give {split} or {split}_fraction, not both")
-        if self.folds is not None:
-            if self.folds < 2:
-                raise ConfigurationError(f"folds must be at least 2, got {self.folds}")
-            if self.given["test"] is not None or self.test_fraction is not None:
-                raise ConfigurationError("with folds, one fold is the test data; give neither test nor test_fraction")
-        if not 0 <= self.fold < (self.folds or 1):
-            raise ConfigurationError(
-                f"fold must be from 0 to {(self.folds or 1) - 1} with folds: {self.folds}, got {self.fold}"
-            )
-        if (self.validation_fraction or 0) + (self.test_fraction or 0) >= 1:
-            raise ConfigurationError("validation_fraction and test_fraction together must leave rows to train on")
+        if self.given["test"] is not None and self.partition.makes("test"):
+            raise ConfigurationError("with folds, one fold is the test data; give neither test nor test_fraction")
         if self.tag_scheme is not None and self.reader.targets not in ("tags", None):
             raise ConfigurationError(
                 f"tag_scheme: {self.tag_scheme} rewrites tags, but the reader gives {self.reader.targets}"
@@ -207,6 +193,10 @@ class LabelledSequences(SequenceDataModule):
     def has_validation(self) -> bool:
         """Whether there is, or will be, data to choose the best checkpoint by."""
         return self._is_given("validation")
+
+    def encoded(self, split: Split) -> EncodedSplit:
+        """Returns the columns of a split that `setup` has encoded."""
+        return self._encoded[split]
 
     def sampler(self, split: Split) -> BucketSampler:
         """Returns a new sampler of a split that `setup` has encoded."""
@@ -274,9 +264,7 @@ class LabelledSequences(SequenceDataModule):
             return True
         if self.given[split] is not None:
             return True
-        fraction = getattr(self, f"{split}_fraction", None)
-        parted = fraction is not None or (split == "test" and self.folds is not None)
-        return parted and self.given["train"] is not None
+        return self.partition.makes(split) and self.given["train"] is not None
 
     def _part(self, split: Split) -> Examples | None:
         """Returns the examples of a split, be it a file of its own or a part of the training data."""
@@ -323,36 +311,14 @@ class LabelledSequences(SequenceDataModule):
 
     def _partition(self, train: Examples) -> dict[Split, Examples]:
         """Parts the training rows into training, validation and test data, as fractions and folds say."""
-        rows = np.arange(len(train))
-        random = np.random.default_rng(self.seed)
-        parts: dict[Split, Array] = {}
-        if self.folds is not None:
-            fold_of_row = self._folds(train, random)
-            parts["test"], rows = rows[fold_of_row == self.fold], rows[fold_of_row != self.fold]
-        shuffled = random.permutation(rows)
-        for split in ("test", "validation"):
-            fraction = getattr(self, f"{split}_fraction")
-            if fraction is not None:
-                size = max(1, round(fraction * len(train if self.folds is None else rows)))
-                parts[split], shuffled = shuffled[:size], shuffled[size:]
-        if not parts:
-            return {"train": train}
-        parts["train"] = shuffled
-        for split, part in parts.items():
-            if not len(part):
+        by_label = self.partition.folds is not None and self.reader.targets == "label"
+        parts = self.partition.rows(len(train), train.column("label") if by_label else None)
+        for split, rows in parts.items():
+            if not len(rows):
                 raise DataError(f"{train.origin}: {len(train)} rows are too few to part: none is left for {split}")
-        return {split: train.select(np.sort(part)) for split, part in parts.items()}
-
-    def _folds(self, train: Examples, random: np.random.Generator) -> Array:
-        """Deals the rows out to folds, label by label where each has one; (rows,) fold of each."""
-        assert self.folds is not None
-        order = random.permutation(len(train))
-        if self.reader.targets == "label":
-            labels = np.unique(np.array(train.column("label")), return_inverse=True)[1]
-            order = order[np.argsort(labels[order], kind="stable")]
-        fold_of_row = np.empty(len(train), dtype=np.int64)
-        fold_of_row[order] = np.arange(len(train)) % self.folds
-        return fold_of_row
+        if len(parts) == 1:
+            return {"train": train}
+        return {cast(Split, split): train.select(rows) for split, rows in parts.items()}
 
     # Schema and columns
 

@@ -66,14 +66,15 @@ class LSTM(Recurrent):
     def _kernel(self) -> Callable[..., tuple[Tensor, ...]]:
         return torch.lstm
 
-    def _hold_on_padding(
-        self, inputs: Tensor, lengths: Tensor, weights: Sequence[Tensor]
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        # The fused kernel returns c of the last step only, padded or not. One more input feature, 1 on padded steps,
-        # closes the input gate and opens the forget gate there: c passes unchanged, and so does its gradient.
+    # The fused kernel returns c of the last step only, padded or not. One more input feature, 1 on padded steps, closes
+    # the input gate and opens the forget gate there: c passes unchanged, and so does its gradient.
+
+    def _mark_padding(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         padded = ~lengths_to_mask(lengths, inputs.size(1)).unsqueeze(2)  # (batch, time, 1)
+        return torch.cat([inputs, padded.to(inputs.dtype)], dim=2)
+
+    def _hold_on_marks(self, weights: Sequence[Tensor]) -> Sequence[Tensor]:
         input_weight, *others = weights
-        gates = torch.zeros(4, self.hidden_size, 1, dtype=input_weight.dtype, device=input_weight.device)
+        gates = input_weight.new_zeros(4, self.hidden_size)
         gates[0], gates[1] = -_SATURATION, _SATURATION
-        extended = torch.cat([input_weight, gates.flatten(0, 1)], dim=1)
-        return torch.cat([inputs, padded.to(inputs.dtype)], dim=2), [extended, *others]
+        return [torch.cat([input_weight, gates.view(-1, 1)], dim=1), *others]

@@ -16,15 +16,14 @@ from typing import ClassVar, Literal, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
-from torch.nn.functional import pad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from seqmodels.encoders.encoder import Encoder, check_batch
 from seqmodels.encoders.options import check_choice, check_dropout
-from seqmodels.encoders.row_groups import split_by_length
+from seqmodels.encoders.row_groups import index_groups, split_by_length
 from seqmodels.encoders.state import State, where_rows
 from seqmodels.errors import ConfigurationError
-from seqmodels.masking import last_step, reverse_within, zero_beyond
+from seqmodels.masking import gather_rows, last_step, reverse_within, zero_beyond
 
 RecurrentInit = Literal["uniform", "orthogonal"]
 Planes = tuple[Tensor, ...]  # a state in torch's layout: (num_layers * directions, batch, hidden_size), h before c
@@ -60,11 +59,13 @@ class Recurrent(Encoder):
     def _kernel(self) -> Callable[..., tuple[Tensor, ...]]:
         """Torch's kernel: returns the outputs, then the parts of the final state."""
 
-    def _hold_on_padding(
-        self, inputs: Tensor, lengths: Tensor, weights: Sequence[Tensor]
-    ) -> tuple[Tensor, Sequence[Tensor]]:
-        """Returns inputs and weights of one layer with which the parts of the state beside h outlive padded steps."""
-        return inputs, weights
+    def _mark_padding(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Returns the inputs of a layer with what `_hold_on_marks` needs to know padded steps by."""
+        return inputs
+
+    def _hold_on_marks(self, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Returns weights with which the parts of the state beside h outlive padded steps."""
+        return weights
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Encodes whole sequences; see `Encoder.forward`.
@@ -79,9 +80,9 @@ class Recurrent(Encoder):
         state = self._zeros(inputs.size(0)) if state is None else state
         if inputs.size(0) == 0 or inputs.size(1) == 0:
             return inputs.new_zeros(inputs.size(0), inputs.size(1), self.output_size), state
-        run = self._run_packed if inputs.is_cuda else self._run_in_groups
-        outputs, planes = run(zero_beyond(inputs, lengths), lengths, self._to_planes(state))
-        return zero_beyond(outputs, lengths), where_rows(lengths > 0, self._from_planes(planes), state)
+        run = self._run_packed if inputs.is_cuda else self._run_padded
+        outputs, planes = run(inputs, lengths, self._to_planes(state))
+        return outputs, where_rows(lengths > 0, self._from_planes(planes), state)
 
     def initial_state(self, batch_size: int) -> State:
         """Returns the state of zeros for `batch_size` rows; see `Encoder.initial_state`."""
@@ -103,30 +104,44 @@ class Recurrent(Encoder):
         forward, backward = outputs.split(self.hidden_size, dim=2)
         return torch.cat([last_step(forward, lengths), backward[:, 0]], dim=1)
 
-    def _run_in_groups(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
+    def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
         time = inputs.size(1)
         # Looking at the lengths is free where they lie in the memory of the CPU; a traced graph must hold for all.
         look = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
         groups = split_by_length(lengths, time) if look else []
-        if len(groups) < 2:
-            ragged = not look or bool((lengths < time).any())
-            return self._run_padded(inputs, lengths, planes, ragged)
-        outputs, finals = [], []
-        for rows, steps in groups:
-            initial = tuple(plane.index_select(1, rows) for plane in planes)
-            part, final = self._run_padded(inputs[rows, :steps], lengths[rows], initial, ragged=True)
-            outputs.append(pad(part, (0, 0, 0, time - steps)))
-            finals.append(final)
-        restore = torch.cat([rows for rows, _ in groups]).argsort()
-        restored = tuple(torch.cat(parts, dim=1).index_select(1, restore) for parts in zip(*finals, strict=True))
-        return torch.cat(outputs).index_select(0, restore), restored
+        if len(groups) > 1:
+            return self._run_in_groups(inputs, lengths, planes, groups)
+        ragged = not look or bool((lengths < time).any())
+        if not ragged:
+            return self._run_layers(inputs, lengths, planes, ragged)
+        outputs, final = self._run_layers(zero_beyond(inputs, lengths), lengths, planes, ragged)
+        return zero_beyond(outputs, lengths), final
 
-    def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes, ragged: bool) -> tuple[Tensor, Planes]:
+    def _run_in_groups(
+        self, inputs: Tensor, lengths: Tensor, planes: Planes, groups: list[tuple[Tensor, int]]
+    ) -> tuple[Tensor, Planes]:
+        """Runs groups of rows, each for its own number of steps."""
+        index, inverse = index_groups(groups, lengths, inputs.size(1))
+        compact = gather_rows(inputs.flatten(0, 1), index, inverse)  # (steps of all groups, input_size)
+        outputs, finals = [], []
+        parts = compact.split([rows.size(0) * steps for rows, steps in groups])
+        for (rows, steps), part in zip(groups, parts, strict=True):
+            initial = tuple(plane.index_select(1, rows) for plane in planes)
+            values, final = self._run_layers(part.view(-1, steps, self.input_size), lengths[rows], initial, ragged=True)
+            outputs.append(values.flatten(0, 1))
+            finals.append(final)
+        whole = gather_rows(torch.cat(outputs), inverse, index).view(*inputs.shape[:2], self.output_size)
+        restore = torch.cat([rows for rows, _ in groups]).argsort()
+        return whole, tuple(torch.cat(parts, dim=1).index_select(1, restore) for parts in zip(*finals, strict=True))
+
+    def _run_layers(self, inputs: Tensor, lengths: Tensor, planes: Planes, ragged: bool) -> tuple[Tensor, Planes]:
         outputs = inputs  # (batch, time, size)
         finals = []
         for layer in range(self.num_layers):
             if layer > 0:
                 outputs = drop(outputs, self.dropout, self.training)
+            if ragged:
+                outputs = self._mark_padding(outputs, lengths)
             streams = []
             for direction in range(self.directions):
                 index = layer * self.directions + direction
@@ -144,12 +159,12 @@ class Recurrent(Encoder):
         if not ragged:
             outputs, *final = self._call(inputs, None, initial, weights)
             return outputs, tuple(final)
-        inputs, weights = self._hold_on_padding(inputs, lengths, weights)
-        outputs, _, *others = self._call(inputs, None, initial, weights)
+        outputs, _, *others = self._call(inputs, None, initial, self._hold_on_marks(weights))
         return outputs, (last_step(outputs, lengths).unsqueeze(0), *others)
 
     def _run_packed(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
         # A packed row has one step at least; the caller clears what comes of the rows that have none.
+        inputs = zero_beyond(inputs, lengths)
         packed = pack_padded_sequence(inputs, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
         data, batch_sizes, order, restore = cast("tuple[Tensor, Tensor, Tensor, Tensor]", packed)
         planes = tuple(plane.index_select(1, order) for plane in planes)
@@ -162,7 +177,7 @@ class Recurrent(Encoder):
             planes = tuple(final)
         padded = PackedSequence(data, batch_sizes, order, restore)
         outputs, _ = pad_packed_sequence(padded, batch_first=True, total_length=inputs.size(1))
-        return outputs, tuple(plane.index_select(1, restore) for plane in planes)
+        return zero_beyond(outputs, lengths), tuple(plane.index_select(1, restore) for plane in planes)
 
     def _run_packed_by_layer(
         self, data: Tensor, batch_sizes: Tensor, planes: Planes, rate: float

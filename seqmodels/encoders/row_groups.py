@@ -39,3 +39,27 @@ def split_by_length(lengths: Tensor, time: int) -> list[tuple[Tensor, int]]:
         if cost < best_cost:
             best, best_cost = groups, cost
     return best
+
+
+def index_groups(groups: list[tuple[Tensor, int]], lengths: Tensor, time: int) -> tuple[Tensor, Tensor]:
+    """Returns where the steps of groups laid end to end come from in a padded batch, and the inverse of that.
+
+    Args:
+        groups: see `split_by_length`.
+        lengths: (batch,) int64.
+        time: steps of the padded batch.
+
+    Returns:
+        index (steps of all groups,) into the batch * time steps of the batch, and inverse (batch * time,), both -1 for
+        padding; as `gather_rows` takes them.
+    """
+    sources = []
+    for rows, steps in groups:
+        at = torch.arange(steps)
+        source = time * rows.unsqueeze(1) + at  # (rows, steps)
+        sources.append(source.masked_fill(at >= lengths[rows].unsqueeze(1), -1).flatten())
+    index = torch.cat(sources)
+    real = (index >= 0).nonzero().squeeze(1)
+    inverse = torch.full((lengths.size(0) * time,), -1)
+    inverse[index[real]] = real
+    return index, inverse

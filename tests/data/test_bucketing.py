@@ -109,9 +109,7 @@ def test_ranks_have_batches_of_similar_lengths_at_each_step(arguments: dict[str,
 
 def test_ranks_take_turns_with_the_longer_batch():
     lengths = sentence_lengths(5003)
-    first, second = (
-        np.array([lengths[chosen.rows].max() for chosen in own]) for own in epochs(lengths, 2, 0, pool=50)
-    )
+    first, second = (np.array([lengths[chosen.rows].max() for chosen in own]) for own in epochs(lengths, 2, 0, pool=50))
     assert 0.4 < np.mean((first > second)[first != second]) < 0.6
 
 

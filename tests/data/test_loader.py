@@ -182,7 +182,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[tuple[li
     fit(model, folder)
     assert len(model.steps) == 33
     for epoch in range(3):
-        assert sorted(sum((rows for rows, _ in model.steps[11 * epoch : 11 * epoch + 11]), [])) == list(range(ROWS))
+        trained = [row for rows, _ in model.steps[11 * epoch : 11 * epoch + 11] for row in rows]
+        assert sorted(trained) == list(range(ROWS))
     return folder, model.steps
 
 

@@ -70,6 +70,6 @@ def test_table_leaves_out_what_does_not_occur(data: LabelledSequences):
 
 
 def test_padding_is_that_of_the_sampler(data: LabelledSequences):
-    encoded = data._encoded["train"]
+    encoded = data.encoded("train")
     sampler = BucketSampler(encoded.encoded.steps().lengths(), batch_size=1)
     assert describe("train", encoded, data.schema, sampler).padding == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqmodels.encoders import GRU, LSTM, RNN, create_encoder
 from seqmodels.encoders.row_groups import split_by_length
-from seqmodels.masking import zero_beyond
+from seqmodels.masking import lengths_to_mask, zero_beyond
 
 ORACLES = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 RAGGED = torch.tensor([11, 3, 1, 8, 5])
@@ -42,7 +44,7 @@ def test_equals_torch_on_packed_input(name, num_layers, bidirectional, lengths, 
     torch.manual_seed(0)
     encoder = create_encoder(name, 5, **options)
     if path == "packed":  # what CUDA does, on the CPU
-        monkeypatch.setattr(encoder, "_run_in_groups", encoder._run_packed)
+        monkeypatch.setattr(encoder, "_run_padded", encoder._run_packed)
     oracle = ORACLES[name](5, **options, batch_first=True)
     encoder.network.load_state_dict(oracle.state_dict())
     ours = torch.randn(5, 11, 5).requires_grad_()
@@ -62,20 +64,37 @@ def test_equals_torch_on_packed_input(name, num_layers, bidirectional, lengths, 
 def test_groups_of_like_length_equal_one_run(name):
     torch.manual_seed(0)
     encoder = create_encoder(name, 5, hidden_size=7, num_layers=2, bidirectional=True)
-    inputs = torch.randn(67, 61, 5)
-    lengths = torch.randint(0, 62, (67,))
+    inputs = torch.randn(131, 61, 5)
+    lengths = torch.randint(0, 62, (131,))
     assert len(split_by_length(lengths, 61)) == 4
-    initial = tuple(torch.randn(4, 67, 7) for _ in range(encoder.num_parts))
+    initial = tuple(torch.randn(4, 131, 7) for _ in range(encoder.num_parts))
     results = []
-    for run in (encoder._run_in_groups, encoder._run_padded):
+    for run in (encoder._run_padded, partial(encoder._run_layers, ragged=True)):
         ours = inputs.clone().requires_grad_()
         encoder.zero_grad()
-        outputs, planes = run(ours, lengths, initial, *[True] * (run == encoder._run_padded))
+        outputs, planes = run(ours, lengths, initial)
         outputs = zero_beyond(outputs, lengths)
-        planes = [plane * (lengths > 0).view(1, 67, 1) for plane in planes]
+        planes = [plane * (lengths > 0).view(1, 131, 1) for plane in planes]
         loss_of(outputs, tuple(planes)).backward()
         results.append([outputs, *planes, ours.grad, *[parameter.grad.clone() for parameter in encoder.parameters()]])
     torch.testing.assert_close(results[0], results[1], **CLOSE)
+
+
+@pytest.mark.parametrize("garbage", [float("nan"), float("inf")])
+def test_padding_does_not_matter_in_groups(garbage):
+    encoder = LSTM(5, hidden_size=7, num_layers=2, bidirectional=True)
+    lengths = torch.tensor([61, 5, 0, 3] * 17)
+    inputs = torch.randn(68, 61, 5)
+    outputs, state = encoder(inputs, lengths)
+    padding = ~lengths_to_mask(lengths, 61).unsqueeze(2)
+    dirty = inputs.masked_fill(padding, garbage).requires_grad_()
+    again, state_again = encoder(dirty, lengths)
+    assert torch.equal(again, outputs)
+    assert torch.equal(state_again[1], state[1])
+    assert torch.all(outputs.masked_select(padding) == 0)
+    again.sin().sum().backward()
+    assert torch.isfinite(dirty.grad).all()
+    assert torch.all(dirty.grad.masked_select(padding) == 0)
 
 
 def test_rows_are_grouped_where_that_saves_a_tenth():
@@ -101,7 +120,7 @@ def test_both_paths_agree_on_rows_of_length_zero_and_a_given_state(name):
     inputs = torch.randn(5, 11, 5)
     _, state = encoder(torch.randn(5, 3, 5), torch.tensor([3, 2, 1, 3, 0]))
     padded, padded_state = encoder(inputs, lengths, state)
-    encoder._run_in_groups = encoder._run_packed
+    encoder._run_padded = encoder._run_packed
     packed, packed_state = encoder(inputs, lengths, state)
     torch.testing.assert_close(packed, padded, **CLOSE)
     torch.testing.assert_close(packed_state, padded_state, **CLOSE)
