@@ -69,7 +69,8 @@ def print_filling(encoded: Encoded, batch_size: int) -> None:
 
     slow, fast = measure(from_lists), measure(from_columns)
     print(
-        f"\npad_sequence {1000 * slow:.0f} ms an epoch, flat columns {1000 * fast:.0f} ms: {slow / fast:.1f} times as fast"
+        f"\nfilling an epoch: pad_sequence {1000 * slow:.0f} ms, flat columns {1000 * fast:.0f} ms, "
+        f"{slow / fast:.1f} times as fast"
     )
 
 

@@ -22,13 +22,13 @@ from seqmodels.inference.load import load
 
 CONFIG = Path(__file__).parent.parent / "configs" / "quickstart" / "tagging.yaml"
 
-# The same word in several roles: `print` as name and as method, `in` of a loop and of a comparison, six kinds of `:`.
+# The same words in several roles: `print`, `if`, `in`, the colon, the comma, the brackets.
 SAMPLE = """\
 @cache
 def total(prices: dict[str, float], *, print=print) -> float:
     for name in [key for key in prices if "x" not in key]:
         print(f"{name}", end=prices[name][1:-1].upper())
-    return -sum(print(value) ** 2 for value in prices.values()) if prices else lambda x=1: {x: {x}}
+    return -sum(value ** 2 for value in prices.values()) if prices else {"none": {0}}
 """
 
 COLOURS = {
@@ -59,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     overall, per_word = baselines(read_examples(reader, "train"), list(read_examples(reader, "test")))
     scores = {"most frequent role": overall, "most frequent role of each word": per_word, "tagger": accuracy}
     print(f"\n{score_table(scores)}")
-    print(f"\n{show(predict(folder, SAMPLE), colour=wants_colour())}")
-    print(f"\nThe model is {folder}; in Python: seqmodels.load({str(folder)!r}).tag([['x', '=', '1']])")
+    print(f"\n{show(predict(checkpoint_file(folder), SAMPLE), colour=wants_colour())}")
+    checkpoint = str(checkpoint_file(folder))
+    print(f"\nIn Python: seqmodels.load({checkpoint!r}).tag([['x', '=', '1']])")
     return 0
 
 
@@ -97,7 +98,7 @@ def score_table(scores: dict[str, float]) -> str:
 def predict(checkpoint: Path, source: str) -> list[list[tuple[str, str, str]]]:
     """Returns (token, predicted role, true role) for each logical line of Python source."""
     lines = [([token.text for token in tokens], roles) for tokens, roles in tagged_lines(source)]
-    predicted = load(checkpoint_file(checkpoint)).tag([tokens for tokens, _ in lines])
+    predicted = load(checkpoint).tag([tokens for tokens, _ in lines])
     return [
         [(token, role, truth) for (token, role), truth in zip(row, truths, strict=True)]
         for row, (_, truths) in zip(predicted, lines, strict=True)

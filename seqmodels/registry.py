@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar, cast
 
 from seqmodels.errors import ConfigurationError, did_you_mean
@@ -20,6 +22,22 @@ from seqmodels.errors import ConfigurationError, did_you_mean
 Entry = TypeVar("Entry")
 Class = TypeVar("Class", bound=type)
 Spec = str | Mapping[str, Any]
+
+_only_registered: ContextVar[bool] = ContextVar("only_registered", default=False)
+
+
+class NotRegisteredError(ConfigurationError):
+    """A spec names what is not registered."""
+
+
+@contextmanager
+def only_registered() -> Iterator[None]:
+    """Lets no registry import anything: what a checkpoint names must be there already."""
+    token = _only_registered.set(True)
+    try:
+        yield
+    finally:
+        _only_registered.reset(token)
 
 
 class Registry(Generic[Entry]):
@@ -82,12 +100,17 @@ class Registry(Generic[Entry]):
             return self._entries[name]
         if "." in name:
             return self._import(name)
-        raise ConfigurationError(
+        raise NotRegisteredError(
             f"unknown {self.kind} '{name}'; known: {', '.join(self.names())}{did_you_mean(name, self._entries)}; "
             f"one of your own needs its module under `plugins:`"
         )
 
     def _import(self, path: str) -> type[Entry]:
+        for registered in self._entries.values():
+            if dotted_path(registered) == path:
+                return registered
+        if _only_registered.get():
+            raise NotRegisteredError(f"{self.kind} '{path}' is not registered")
         module_name, _, class_name = path.rpartition(".")
         try:
             entry = getattr(importlib.import_module(module_name), class_name)

@@ -36,14 +36,23 @@ class Toy:
             self._write(f"{split}.txt", "".join(f"{label} {text}\n" for label, text in zip(labels, rows, strict=True)))
             tagged = ("".join(f"{word}\t{TAG_OF.get(word, 'ADJ')}\n" for word in text.split()) for text in rows)
             self._write(f"{split}.conll", "\n".join(tagged) + "\n")
-            several = ({"text": text, "labels": sorted({word for word in text.split() if word in ("so", "was")})} for text in rows)
+            several = (
+                {"text": text, "labels": sorted({word for word in text.split() if word in ("so", "was")})}
+                for text in rows
+            )
             self._write(f"{split}.several.jsonl", "".join(json.dumps(row) + "\n" for row in several))
             self._write(f"{split}.entities", "\n".join(_entities(row) for row in range(len(rows))) + "\n")
             numbers = (_wave(row) for row in range(len(rows)))
             header = "@problemName waves\n@dimensions 2\n@classLabel true up down\n@data\n"
             self._write(f"{split}.ts", header + "".join(numbers))
-            masked = ({"tokens": text.split(), "tags": [TAG_OF.get(w, "ADJ") for w in text.split()],
-                       "mask": [place != 1 for place in range(len(text.split()))]} for text in rows)
+            masked = (
+                {
+                    "tokens": text.split(),
+                    "tags": [TAG_OF.get(w, "ADJ") for w in text.split()],
+                    "mask": [place != 1 for place in range(len(text.split()))],
+                }
+                for text in rows
+            )
             self._write(f"{split}.masked.jsonl", "".join(json.dumps(row) + "\n" for row in masked))
 
     def _write(self, name: str, content: str) -> None:
@@ -113,7 +122,12 @@ def _entities(row: int) -> str:
 def _wave(row: int) -> str:
     sign = 1 if row % 2 else -1
     steps = [sign * step / 3 for step in range(1, 4 + row % 4)]
-    return ",".join(f"{step:.3f}" for step in steps) + ":" + ",".join("1" for _ in steps) + f":{'up' if row % 2 else 'down'}\n"
+    return (
+        ",".join(f"{step:.3f}" for step in steps)
+        + ":"
+        + ",".join("1" for _ in steps)
+        + f":{'up' if row % 2 else 'down'}\n"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

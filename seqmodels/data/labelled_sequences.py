@@ -114,7 +114,7 @@ class LabelledSequences(SequenceDataModule):
         self._examples: dict[Split, Examples] = {}
         self._encoded: dict[Split, EncodedSplit] = {}
         self._encoded_by: Schema | None = None
-        self._built = False  # whether the schema is of this training data, so that it cannot be at odds with it
+        self._built: Schema | None = None  # the schema of this training data, which cannot be at odds with it
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._check()
 
@@ -159,8 +159,7 @@ class LabelledSequences(SequenceDataModule):
             if path:
                 self.use_checkpoint(path)
         if self.schema is None:
-            self.schema = self._build_schema()
-            self._built = True
+            self.schema = self._built = self._build_schema()
         if self.schema is not self._encoded_by:
             self._encoded.clear()
             self._encoded_by = self.schema
@@ -280,13 +279,15 @@ class LabelledSequences(SequenceDataModule):
     def _read(self, split: Split) -> Examples:
         paths, spec = self._sources(split)
         reader = create_reader(spec)
+        cache_dir = self.cache_dir
         if split == "predict" and paths in ([], ["-"]):
             paths = [self._spool_standard_input()]
+            cache_dir = os.path.dirname(paths[0])  # what came by standard input is not kept
         convert = self._convert if self.tag_scheme is not None else None
         return load_examples(
             *(reader, spec, paths),
             targets=split != "predict" and reader.targets is not None,
-            cache_dir=self.cache_dir if self._spool is None else self._spool.name,
+            cache_dir=cache_dir,
             convert=convert,
             conversion=str(self.tag_scheme),
         )
@@ -362,7 +363,7 @@ class LabelledSequences(SequenceDataModule):
         kind = "tags" if schema.target.kind == "tags" else "labels"
         names = sorted(encoded.unseen)
         known = len(schema.target.names)
-        if split == "train" and not self._built:
+        if split == "train" and schema is not self._built:
             raise CheckpointError(
                 f"checkpoint was trained with {known} {kind}, the data has {known + len(names)}: {_enumerate(names)} "
                 f"{'is' if len(names) == 1 else 'are'} new"

@@ -105,4 +105,5 @@ def _loader_arguments(sampler: BucketSampler, num_workers: int) -> dict[str, Any
         "batch_size": None,
         "num_workers": num_workers,
         "pin_memory": torch.cuda.is_available(),
+        "generator": torch.Generator(),  # its own: else each pass would take a number from those of dropout
     }

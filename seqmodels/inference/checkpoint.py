@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
+from seqmodels.data.schema import Schema
 from seqmodels.embedders import character_encoder_registry, embedder_registry
 from seqmodels.encoders import encoder_registry
-from seqmodels.errors import CheckpointError, did_you_mean
-from seqmodels.networks import network_registry
-from seqmodels.registry import Registry
+from seqmodels.errors import CheckpointError, ConfigurationError, did_you_mean
+from seqmodels.networks import Network, network_registry
+from seqmodels.registry import NotRegisteredError, Registry, only_registered
 
 KEY = "seqmodels"
 FORMAT = 1
@@ -82,26 +83,42 @@ def check_registered(record: Mapping[str, Any]) -> None:
     for kind, registry, spec in named:
         name = spec if isinstance(spec, str) else (spec or {}).get("name", registry.default)
         if name is not None and not registry.is_registered(name):
-            plugins = record.get("plugins") or []
-            hint = (
-                f"it was made with the plugins {', '.join(plugins)}: load(path, plugins={plugins!r}), or --plugins"
-                if plugins
-                else "import the module that registers it first"
+            raise CheckpointError(
+                f"checkpoint names the {kind} '{name}', which is not registered here; {_plugin_hint(record)}"
             )
-            raise CheckpointError(f"checkpoint names the {kind} '{name}', which is not registered here; {hint}")
+
+
+def build_network(record: Mapping[str, Any]) -> Network:
+    """Builds the network that a record describes, of registered classes only; its weights are still to be loaded.
+
+    Raises:
+        CheckpointError: the record names what is not registered, or arguments that are not those of this version.
+    """
+    check_registered(record)
+    try:
+        with only_registered():
+            return network_registry.create(record["network"], Schema.from_record(record["schema"]))
+    except NotRegisteredError as error:
+        raise CheckpointError(f"checkpoint: {error}; {_plugin_hint(record)}") from error
+    except ConfigurationError as error:
+        raise CheckpointError(f"the network that the checkpoint describes cannot be built here: {error}") from error
+
+
+def _plugin_hint(record: Mapping[str, Any]) -> str:
+    plugins = record.get("plugins") or []
+    if not plugins:
+        return "import the module that registers it first"
+    return f"it was made with the plugins {', '.join(plugins)}: load(path, plugins={plugins!r}), or --plugins"
 
 
 def _specs(spec: Any) -> Iterator[Any]:
-    """Yields a spec and all those nested in its arguments."""
+    """Yields a spec and those nested in its arguments, so far as they can be told from other arguments."""
     if isinstance(spec, str):
         yield spec
     elif isinstance(spec, Mapping):
         if "name" in spec:
             yield spec
-        for value in spec.values():
-            if isinstance(value, Mapping):
-                yield from _specs(value)
-            elif isinstance(value, (list, tuple)):
-                for item in value:
-                    if isinstance(item, Mapping):
-                        yield from _specs(item)
+        for key, value in spec.items():
+            for part in value if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(part, Mapping) or (isinstance(part, str) and key in ("layer", "layers")):
+                    yield from _specs(part)

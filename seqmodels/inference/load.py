@@ -10,12 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from seqmodels.data.schema import Schema
 from seqmodels.errors import CheckpointError
-from seqmodels.inference.checkpoint import FORMAT, KEY, check_registered, read_checkpoint
+from seqmodels.inference.checkpoint import FORMAT, KEY, build_network, read_checkpoint
 from seqmodels.inference.plugins import import_plugins
 from seqmodels.inference.predictor import Predictor
-from seqmodels.networks import network_registry
 
 
 def load(path: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_size: int = 64) -> Predictor:
@@ -88,8 +86,7 @@ def from_pretrained(name: str | os.PathLike[str], *, plugins: Sequence[str] = ()
 def _build(record: Mapping[str, Any], weights: dict[str, Tensor], batch_size: int, source: str) -> Predictor:
     if record["format"] > FORMAT:
         raise CheckpointError(f"{source}: made by a newer seqmodels (format {record['format']}); upgrade")
-    check_registered(record)
-    network = network_registry.create(record["network"], Schema.from_record(record["schema"]))
+    network = build_network(record)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -14,8 +14,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.registry import dotted_path
 from seqmodels.tasks import schedules
+from seqmodels.tasks.plain import to_plain
 
 Record = dict[str, Any]
+
+_DEFAULT: Record = {"lr": 1e-3, "fused": True}
 
 
 def to_record(factory: Any) -> Record | None:
@@ -26,14 +29,19 @@ def to_record(factory: Any) -> Record | None:
     """
     if factory is None:
         return None
+    if factory is default_optimizer:
+        return {"class_path": dotted_path(torch.optim.Adam), "init_args": dict(_DEFAULT)}
     if isinstance(factory, Mapping):
-        return {"class_path": str(factory["class_path"]), "init_args": dict(factory.get("init_args") or {})}
+        return {"class_path": str(factory["class_path"]), "init_args": to_plain(factory.get("init_args") or {})}
     if isinstance(factory, type):
         return {"class_path": dotted_path(factory), "init_args": {}}
     if isinstance(factory, functools.partial):
         classes = [part for part in (factory.func, *factory.args) if isinstance(part, type)]
         if classes:
-            return {"class_path": dotted_path(classes[-1]), "init_args": dict(factory.keywords)}
+            try:
+                return {"class_path": dotted_path(classes[-1]), "init_args": to_plain(factory.keywords)}
+            except ConfigurationError:
+                return None
     return None
 
 
@@ -58,7 +66,7 @@ def from_record(record: Any) -> Callable[..., Any]:
 
 def default_optimizer(parameters: Any) -> Optimizer:
     """Returns Adam (Kingma and Ba, 2015) with torch's fused step, which halves the step of a small model on a CPU."""
-    return torch.optim.Adam(parameters, lr=1e-3, fused=True)
+    return torch.optim.Adam(parameters, **_DEFAULT)
 
 
 def schedule_config(scheduler: Any, total_steps: Callable[[], int], monitor: str) -> Record:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 import lightning
+import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
@@ -18,12 +22,16 @@ from seqmodels.data.schema import Schema
 from seqmodels.embedders import embedder_registry
 from seqmodels.encoders import encoder_registry, resolve_pretrained
 from seqmodels.errors import CheckpointError, ConfigurationError
-from seqmodels.inference.checkpoint import FORMAT, KEY
-from seqmodels.inference.plugins import loaded_plugins
+from seqmodels.inference.checkpoint import FORMAT, KEY, check_registered, read_checkpoint
+from seqmodels.inference.plugins import import_plugins, loaded_plugins
 from seqmodels.metrics import Average
 from seqmodels.networks import Network, network_registry
-from seqmodels.registry import dotted_path
+from seqmodels.registry import dotted_path, only_registered
 from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
+from seqmodels.tasks.plain import to_plain
+
+Self = TypeVar("Self", bound="Task")
+RNG_STATE = "rng_state"
 
 
 class Task(lightning.LightningModule, ABC):
@@ -49,6 +57,7 @@ class Task(lightning.LightningModule, ABC):
         **hyperparameters: Any,
     ) -> None:
         super().__init__()
+        network = to_plain(network)
         network_registry.check({"name": self.network_name, **network})
         encoder_registry.check(network["encoder"])
         embedder_registry.check(network["embedder"])
@@ -59,20 +68,24 @@ class Task(lightning.LightningModule, ABC):
         self.monitor = monitor
         self.arguments = {
             **network,
-            **hyperparameters,
+            **to_plain(hyperparameters),
             "optimizer": to_record(optimizer),
             "lr_scheduler": to_record(lr_scheduler),
             "monitor": monitor,
         }
-        if self.arguments["optimizer"] is None:
-            warnings.warn(
-                "the optimizer is neither a class nor a functools.partial of one, so checkpoints cannot record it",
-                stacklevel=3,
-            )
-            del self.arguments["optimizer"]
+        for name, factory in (("optimizer", optimizer), ("lr_scheduler", lr_scheduler)):
+            if factory is not None and self.arguments[name] is None:
+                warnings.warn(
+                    f"{name} is neither a class nor a functools.partial of one with plain arguments, so checkpoints "
+                    f"cannot record it; predicting from them needs none, but to go on training, give it again",
+                    stacklevel=3,
+                )
+                del self.arguments[name]
         self.save_hyperparameters(self.arguments)
         self._loss_sum: Tensor | None = None
         self._loss_steps = 0
+        self._has_begun = False  # whether the weights are trained ones, which pretrained parts must not overwrite
+        self._rng_state: dict[str, Any] | None = None  # to be restored before the next step
 
     # What a subclass says
 
@@ -106,19 +119,40 @@ class Task(lightning.LightningModule, ABC):
     def _build(self, schema: Schema) -> None:
         self.schema = schema
         self.network = network_registry.create({"name": self.network_name, **self.network_arguments}, schema)
+        # with the configuration of a pretrained encoder, so that it is built again without its folder
+        self._resolved_encoder = resolve_pretrained(self.network_arguments["encoder"])
         self.scores: Any = nn.ModuleDict({"val": self.create_scores(), "test": self.create_scores()})
         self.losses: Any = nn.ModuleDict({"val": Average(), "test": Average()})
 
     def on_fit_start(self) -> None:
-        """Starts from pretrained parts where the network has them and no checkpoint is being gone on from."""
-        if self.trainer.ckpt_path is None:
+        """Starts from pretrained parts where the network has them and its weights are not trained ones already."""
+        if not self._has_begun:
             self.network.initialize()
+            self._has_begun = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy is made of: the network too, where it can be built.
+
+        Lightning's `StochasticWeightAveraging` copies the module before it lets it build its network.
+        """
+        data = None if self._trainer is None else getattr(self._trainer, "datamodule", None)
+        if isinstance(data, SequenceDataModule) and data.schema is not None:
+            self.configure_model()
+        return super().__getstate__()
 
     def forward(self, batch: Batch) -> Tensor:
         """Returns the network's logits."""
         return self.network(batch)  # type: ignore[no-any-return]
 
     # Steps
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Goes on with the random numbers where the checkpoint stopped, so that dropout does too."""
+        if self._rng_state is not None:
+            torch.set_rng_state(self._rng_state["cpu"].cpu())
+            if "cuda" in self._rng_state and self.device.type == "cuda":
+                torch.cuda.set_rng_state(self._rng_state["cuda"].cpu(), self.device)
+            self._rng_state = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns the loss; logs its mean since the last time, every `log_every_n_steps`."""
@@ -164,16 +198,17 @@ class Task(lightning.LightningModule, ABC):
             self.log(
                 f"{split}_{name}", value, prog_bar=name in (watched, "loss"), sync_dist=False, rank_zero_only=False
             )
-        self.losses[split].reset()
         self.finished_scores = self.scores[split]
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the scores of the last time."""
         self.scores["val"].reset()
+        self.losses["val"].reset()
 
     def on_test_epoch_start(self) -> None:
         """Forgets the scores of the last time."""
         self.scores["test"].reset()
+        self.losses["test"].reset()
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation scores."""
@@ -202,7 +237,7 @@ class Task(lightning.LightningModule, ABC):
     def record(self) -> dict[str, Any]:
         """Returns all that is needed to build the network again, in plain types."""
         assert self.schema is not None
-        encoder = {"encoder": resolve_pretrained(self.network_arguments["encoder"])}  # built again without its folder
+        encoder = {"encoder": self._resolved_encoder}
         data = getattr(self._trainer, "datamodule", None)
         return {
             "format": FORMAT,
@@ -211,13 +246,16 @@ class Task(lightning.LightningModule, ABC):
             "model": {"class_path": dotted_path(type(self)), "init_args": {**self.arguments, **encoder}},
             "data": None
             if not isinstance(data, SequenceDataModule)
-            else {"class_path": dotted_path(type(data)), "init_args": data.arguments},
+            else {"class_path": dotted_path(type(data)), "init_args": to_plain(data.arguments)},
             "plugins": loaded_plugins(),
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the record from which `seqmodels.load` builds the model without data, YAML or Lightning."""
         checkpoint[KEY] = self.record()
+        checkpoint[RNG_STATE] = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            checkpoint[RNG_STATE]["cuda"] = torch.cuda.get_rng_state(self.device)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Builds the network from the checkpoint's schema where none is built yet.
@@ -228,10 +266,69 @@ class Task(lightning.LightningModule, ABC):
         if KEY not in checkpoint:
             raise CheckpointError("not a seqmodels checkpoint: it holds no record of network and schema")
         record = checkpoint[KEY]
+        self._has_begun = True
+        if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
+            self._rng_state = checkpoint.get(RNG_STATE)
         if not hasattr(self, "network"):
             self._build(Schema.from_record(record["schema"]))
         elif record["schema"] != self.schema.to_record():  # type: ignore[union-attr]
             raise CheckpointError(_schema_difference(record["schema"], self.schema.to_record()))  # type: ignore[union-attr]
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls: type[Self],
+        checkpoint_path: str | os.PathLike[str],
+        *,
+        map_location: str | torch.device = "cpu",
+        plugins: Sequence[str] = (),
+        **arguments: Any,
+    ) -> Self:
+        """Builds the task of a checkpoint with its weights, to train, test or predict with by a Trainer.
+
+        On `Task` itself it gives whichever task the checkpoint is of. Never runs code that the checkpoint names.
+
+        Args:
+            checkpoint_path: the file.
+            map_location: the device to put the weights on.
+            plugins: modules of your own to import first.
+            arguments: of the constructor, instead of those that the checkpoint holds.
+
+        Raises:
+            CheckpointError: the file is missing, damaged or foreign, it is of another task, or it names what is not
+                registered.
+        """
+        import_plugins(plugins)
+        checkpoint = read_checkpoint(checkpoint_path)
+        record = checkpoint[KEY]
+        check_registered(record)
+        chosen = _task_class(cls, record)
+        with only_registered():
+            task = chosen(**{**record["model"]["init_args"], **arguments})
+            task.on_load_checkpoint(checkpoint)
+        try:
+            task.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise CheckpointError(f"{checkpoint_path}: its weights do not fit the network: {error}") from error
+        return task.to(map_location)
+
+
+def _task_class(base: type[Self], record: Mapping[str, Any]) -> type[Self]:
+    """Returns `base`, or where that is abstract the class under it that a checkpoint is of."""
+    path, network = record["model"]["class_path"], record["network"]["name"]
+    if not inspect.isabstract(base):
+        if base.network_name != network:
+            raise CheckpointError(f"the checkpoint is of a {path.rpartition('.')[2]}, not of a {base.__name__}")
+        return base
+    for candidate in _subclasses(base):
+        if dotted_path(candidate) == path:
+            return candidate
+    raise CheckpointError(f"the checkpoint is of the task '{path}', which is not imported here; import it first")
+
+
+def _subclasses(base: type[Self]) -> Iterator[type[Self]]:
+    for child in base.__subclasses__():
+        yield child
+        yield from _subclasses(child)
 
 
 def _schema_difference(trained: dict[str, Any], present: dict[str, Any]) -> str:

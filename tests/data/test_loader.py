@@ -16,6 +16,8 @@ from seqmodels.data.encoded import Encoded
 from seqmodels.data.loader import BatchDataset, SequenceLoader, evaluation_loader
 from seqmodels.data.ragged import Ragged
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*dirpath has changed", "ignore:Checkpoint directory")
+
 ROWS = 53
 
 
