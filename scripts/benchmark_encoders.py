@@ -1,10 +1,11 @@
 """Times a training step (forward and backward) of the encoders beside torch's own modules, and prints the ratios.
 
-    python scripts/benchmark_encoders.py                # about two minutes on two cores
+    python scripts/benchmark_encoders.py                # a few minutes on two idle cores
     python scripts/benchmark_encoders.py --rounds 9     # more certain
 
 Rows have lengths uniform in 1 to the number of steps, the longest exactly so many. Each comparison runs its variants in
 turn, round after round, in one process, because a shared machine drifts: trust the ratios, not the milliseconds.
+Another program on the same cores spoils the ratios too.
 `packed` is the module of torch.nn on `pack_padded_sequence`; `padded` the same on the padded batch, which computes on
 padding too and gives other numbers in the backward direction (so it is a bound on speed and not an alternative).
 """

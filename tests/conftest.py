@@ -158,3 +158,29 @@ def checkpoints(toy: Toy) -> dict[str, Path]:
         made[kind] = toy.folder / f"{kind}.ckpt"
         trainer.save_checkpoint(made[kind])
     return made
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a BERT of 2 layers and 6 features with its tokenizer, with random weights."""
+    transformers = pytest.importorskip("transformers")
+    import torch
+
+    folder = tmp_path_factory.mktemp("models") / "tiny_bert"
+    folder.mkdir()
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)) + "\n")
+    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(dict.fromkeys(pieces)) + 3,  # as on the hub, where tables are larger than vocabularies
+        hidden_size=6,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=13,
+        max_position_embeddings=53,
+        initializer_range=0.5,
+    )
+    torch.manual_seed(0)
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# A step of a padded run costs about what the rows cost and this many more (measured on two cores: 4 with the fused
-# LSTM kernel; more is assumed, so that groups are made only where they clearly pay).
-_ROWS_PER_STEP = 8
+# A step of a padded run costs what its rows cost and this many more (measured with the fused LSTM kernel, one thread).
+_ROWS_PER_STEP = 4
 _SHAPE_MULTIPLE = 8  # every new number of steps costs the fused kernel time and memory: keep to few
 
 
