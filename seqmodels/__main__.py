@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
-from seqmodels.errors import SeqmodelsError, did_you_mean
+from seqmodels.errors import ConfigurationError, SeqmodelsError, did_you_mean
 
 COMMANDS = {
     "fit": "train a model and keep its best checkpoint",
@@ -49,17 +50,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"seqmodels: no command '{command}'{did_you_mean(command, COMMANDS)}; known: {known}", file=sys.stderr)
         return 2
     try:
-        if command == "encoders":
-            return _encoders(rest)
-        from seqmodels.cli import run
-
-        return run(command, rest)
-    except SeqmodelsError as error:
+        return _encoders(rest) if command == "encoders" else _run(command, rest)
+    except (SeqmodelsError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output went away, as `| head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         print(f"seqmodels {command}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
-        return 0
+        return 2 if isinstance(error, ConfigurationError) else 1
+    except KeyboardInterrupt:
+        print(f"seqmodels {command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    """Runs a subcommand of Lightning; each check comes before the import that the next one waits for."""
+    from seqmodels.cli.arguments import take_apart
+
+    parts = take_apart(command, arguments)
+
+    from seqmodels.inference.plugins import import_entry_points, import_plugins
+
+    import_entry_points()
+    import_plugins(parts.plugins)
+
+    from seqmodels.cli.specs import check_specs
+    from seqmodels.inference.checkpoint import check_registered, read_record
+
+    record = None if parts.ckpt_path is None else read_record(parts.ckpt_path)
+    if record is not None:
+        check_registered(record)
+    check_specs(parts, record)
+
+    from seqmodels.cli.command import run
+
+    return run(command, parts, record)
 
 
 def _usage() -> str:
@@ -74,7 +98,9 @@ def _encoders(arguments: list[str]) -> int:
     from seqmodels.encoders.listing import list_with_arguments
     from seqmodels.inference.plugins import import_entry_points, import_plugins
 
-    names, plugins, into_plugins = [], [], False
+    names: list[str] = []
+    plugins: list[str] = []
+    into_plugins = False
     for argument in arguments:
         if argument == "--plugins":
             into_plugins = True

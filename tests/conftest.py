@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors are tiny here: threads would only wait for one another
 
 WORDS = ("awful", "dull", "fair", "great", "fine", "the", "film", "was", "a", "so")
 LABEL_OF = {"awful": "bad", "dull": "bad", "fair": "mixed", "great": "good", "fine": "good"}
@@ -81,6 +84,8 @@ class Toy:
 
         torch.manual_seed(0)
         arguments = {"encoder": {"name": "lstm", "hidden_size": 7}, "embedder": {"embedding_dim": 5}, **arguments}
+        if kind == "labels":
+            arguments = {"monitor": "val_micro_f1", **arguments}
         if kind in ("label", "labels", "features"):
             return SequenceClassifier(**arguments)
         return SequenceTagger(**arguments)
@@ -89,6 +94,7 @@ class Toy:
         """Returns a quiet Trainer on one CPU."""
         from lightning.pytorch import Trainer
 
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         quiet = {
             "accelerator": "cpu",
             "devices": 1,

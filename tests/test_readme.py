@@ -27,12 +27,12 @@ def test_the_custom_encoder_is_the_one_that_the_tests_train():
 
 @pytest.mark.parametrize("block", blocks("yaml"))
 def test_every_yaml_block_has_keys_that_the_command_line_knows(block, tmp_path):
-    from seqmodels.cli.arguments import Arguments
+    from seqmodels.cli.arguments import take_apart
     from seqmodels.cli.validation import check_keys
 
     path = tmp_path / "config.yaml"
     path.write_text(block)
-    check_keys("fit", Arguments(configs=[str(path)]), None)
+    check_keys(take_apart("fit", ["--config", str(path)]), None)
     assert yaml.safe_load(block)["model"]["class_path"] in dir(seqmodels)
 
 

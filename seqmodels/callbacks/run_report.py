@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import resource
 import sys
@@ -68,6 +69,10 @@ class RunReport(Callback):
                 "machine": machine(),
             },
         )
+        path = getattr(checkpoint, "best_model_path", "")
+        if trainer.is_global_zero and path:
+            reached = "" if score is None else f"best {checkpoint.monitor} {float(score):.4f}; "  # type: ignore[union-attr]
+            print(f"{reached}the model is {os.path.relpath(path)}", flush=True)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds the test scores."""

@@ -1,5 +1,1 @@
-"""The subcommands that need Lightning: fit, validate, test and predict."""
-
-from seqmodels.cli.command import run
-
-__all__ = ["run"]
+"""The subcommands: what was typed, its checks from the cheap to the dear, and what Lightning makes of it."""

@@ -6,9 +6,9 @@ the checkpoint (the weights fit no other), and the options typed on the command 
 
 from __future__ import annotations
 
+import json
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,22 @@ import yaml
 from seqmodels.errors import CheckpointError, ConfigurationError, did_you_mean
 
 SHORT_FORMS = {"--input": "--data.init_args.predict", "-c": "--config"}
+KEYS = (
+    "seed_everything",
+    "trainer",
+    "model",
+    "data",
+    "plugins",
+    "float32_matmul_precision",
+    "ckpt_path",
+    "weights_only",
+)
+KEYS_OF = {
+    "validate": ("verbose",),
+    "test": ("verbose",),
+    "predict": ("return_predictions", "output", "format"),
+}
+OPTIONS_OF = {"predict": ("input",), "fit": ("dry_run",)}
 
 
 @dataclass
@@ -42,12 +58,35 @@ class Arguments:
         """Tells whether an option beginning with `key` was typed."""
         return any(option == key or option.startswith((f"{key}=", f"{key}.")) for option in self.options)
 
+    @property
+    def asks(self) -> bool:
+        """Whether something is to be printed only, help or the resolved config."""
+        names = {option.partition("=")[0] for option in self.options}
+        return bool(names & {"-h", "--help", "--print_config"}) or any(name.endswith(".help") for name in names)
 
-def take_apart(arguments: Sequence[str]) -> Arguments:
-    """Sorts the arguments of a subcommand; reads the config files only for their plugins.
+    def where(self, key: str) -> str:
+        """Returns where a key such as `model.dropout` was set: the command line, or the last file that has it."""
+        if self.typed(f"--{key}") or self.typed(f"--{key.replace('.', '.init_args.', 1)}"):
+            return "command line"
+        for path in reversed(self.configs):
+            found: Any = read_config(path)
+            for part in key.split("."):
+                found = found.get("init_args", found) if isinstance(found, dict) else None
+                found = found.get(part) if isinstance(found, dict) else None
+            if found is not None:
+                return path
+        return ""
+
+
+def take_apart(command: str, arguments: Sequence[str]) -> Arguments:
+    """Sorts the arguments of a subcommand; of the config files it looks at the outermost keys.
+
+    A fit that goes on from a checkpoint in a run's folder, and names no config file, goes on with the run's own.
 
     Raises:
-        ConfigurationError: a config file is missing or is not YAML; names the file and the line.
+        ConfigurationError: a config file is missing or is not YAML (names the file and the line); an outermost key or
+            an option is unknown; or a command that needs a checkpoint has none.
+        CheckpointError: there is no such checkpoint.
     """
     parts = Arguments()
     rest = iter([SHORT_FORMS.get(argument, argument) for argument in arguments])
@@ -59,16 +98,54 @@ def take_apart(arguments: Sequence[str]) -> Arguments:
         elif name == "--ckpt_path":
             parts.ckpt_path = value if equals else _next(rest, name)
         elif name == "--dry_run":
-            parts.dry_run = not equals or value.lower() in ("true", "1", "yes")
+            if equals and value not in ("true", "false"):
+                raise ConfigurationError(f"--dry_run is true or false, or has no value, got '{value}'")
+            parts.dry_run = value != "false"
         elif name == "--plugins":
             parts.plugins += _as_list(yaml.safe_load(value if equals else _next(rest, name)))
         else:
             parts.options.append(name + equals + value)
-    for config in parts.configs:
-        parts.plugins += _as_list(read_config(config).get("plugins"))
+    _check_outermost(command, parts)
+    for path in parts.configs:
+        config = read_config(path)
+        parts.plugins += [name for name in _as_list(config.get("plugins")) if name not in parts.plugins]
+        parts.ckpt_path = parts.ckpt_path or config.get("ckpt_path")
     if parts.ckpt_path is not None:
         parts.ckpt_path = str(find_checkpoint(parts.ckpt_path))
+        config_of_run = Path(parts.ckpt_path).parent.parent / "config.yaml"
+        if command == "fit" and not parts.configs and config_of_run.is_file():
+            parts.configs.append(str(config_of_run))
+            parts.plugins += _as_list(read_config(str(config_of_run)).get("plugins"))
+    elif command != "fit" and not parts.asks:
+        raise ConfigurationError(
+            f"{command} needs a trained model: --ckpt_path FILE, or the folder of a run such as runs/NAME/version_0"
+        )
     return parts
+
+
+def _check_outermost(command: str, parts: Arguments) -> None:
+    known = [*KEYS, *KEYS_OF.get(command, ())]
+    for path in parts.configs:
+        check_known(path, "", read_config(path), known)
+    options = [*known, *OPTIONS_OF.get(command, ()), "config", "print_config", "help"]
+    given = [
+        option[2:].partition("=")[0].removesuffix("+").split(".")[0] for option in parts.options if option[:2] == "--"
+    ]
+    check_known("command line", "--", given, options)
+
+
+def check_known(where: str, prefix: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Makes sure that all of the `given` names are among the `known`.
+
+    Raises:
+        ConfigurationError: one is not; names the nearest, and all of them where that is no long list.
+    """
+    known = list(known)
+    for key in given:
+        if key not in known:
+            near = did_you_mean(str(key), known)
+            listed = "" if near and len(known) > 20 else f"; known: {', '.join(known)}"
+            raise ConfigurationError(f"{where}: unknown key '{prefix}{key}'{near}{listed}")
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -116,7 +193,7 @@ def find_checkpoint(path: str) -> Path:
     return file
 
 
-def put_together(command: str, parts: Arguments, record: dict[str, Any] | None) -> list[str]:
+def put_together(command: str, parts: Arguments, record: Mapping[str, Any] | None) -> list[str]:
     """Returns the arguments for the parser, the strongest last; see the module's docstring."""
     configs = [["--config", config] for config in parts.configs]
     if record is not None:
@@ -136,9 +213,7 @@ def put_together(command: str, parts: Arguments, record: dict[str, Any] | None) 
 
 
 def _as_config(values: dict[str, Any]) -> list[str]:
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False, encoding="utf-8") as stream:
-        yaml.safe_dump(values, stream, allow_unicode=True)
-    return ["--config", stream.name]
+    return ["--config", json.dumps(values)]
 
 
 def _as_list(value: Any) -> list[str]:

@@ -6,14 +6,16 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from seqmodels.callbacks.confusion_picture import ConfusionPicture
 from seqmodels.callbacks.data_summary import DataSummary
@@ -22,33 +24,32 @@ from seqmodels.callbacks.epoch_lines import EpochLines
 from seqmodels.callbacks.interrupt_checkpoint import InterruptCheckpoint
 from seqmodels.callbacks.prediction_writer import PredictionWriter
 from seqmodels.callbacks.run_report import RunReport
-from seqmodels.cli.arguments import Arguments, put_together, take_apart
+from seqmodels.cli.arguments import Arguments, put_together
 from seqmodels.cli.messages import parser_error
 from seqmodels.cli.validation import check_keys
 from seqmodels.data.data_module import SequenceDataModule
-from seqmodels.inference.checkpoint import check_registered, read_record
-from seqmodels.inference.plugins import import_entry_points, import_plugins
+from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.precision import set_matmul_precision
 from seqmodels.tasks import Task
 
+NOISE = ("litlogger", "litmodels", "Tip:", "TPU", "Seed set", "GPU available: False", "`weights_only` was not set")
+INTERRUPTED, TERMINATED = 130, 143  # as shells count: 128 and the number of the signal
 
-def run(command: str, arguments: Sequence[str]) -> int:
-    """Runs a subcommand and returns its exit status.
+
+def run(command: str, parts: Arguments, record: Mapping[str, Any] | None) -> int:
+    """Runs a subcommand and returns its exit status: 0, or that of the signal which broke it off.
+
+    Args:
+        command: fit, validate, test or predict.
+        parts: what the user typed.
+        record: what the checkpoint holds, if one is named.
 
     Raises:
         SeqmodelsError: what the user gave cannot be used; the message says why and what to do.
     """
-    parts = take_apart(arguments)
-    import_entry_points()
-    import_plugins(parts.plugins)
-    record = None
-    if parts.ckpt_path is not None:
-        record = read_record(parts.ckpt_path)
-        check_registered(record)
     _quiet(command)
-    check_keys(command, parts, record)
-    CommandLine(parts, put_together(command, parts, record))
-    return 0
+    check_keys(parts, record)
+    return CommandLine(parts, put_together(command, parts, record)).status
 
 
 class CommandLine(LightningCLI):
@@ -61,6 +62,7 @@ class CommandLine(LightningCLI):
 
     def __init__(self, parts: Arguments, arguments: list[str]) -> None:
         self.parts = parts
+        self.status = 0
         super().__init__(
             Task,
             SequenceDataModule,
@@ -102,7 +104,7 @@ class CommandLine(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses, with errors of one readable message."""
-        with parser_error():
+        with parser_error(self.parts.where):
             super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
@@ -110,10 +112,29 @@ class CommandLine(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Makes model, data and Trainer; data is encoded as the checkpoint's model was trained."""
-        with parser_error():
+        with parser_error(self.parts.where):
             super().instantiate_classes()
         if self.parts.ckpt_path is not None:
             self.datamodule.use_checkpoint(self.parts.ckpt_path)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except MisconfigurationException as error:
+            raise ConfigurationError(str(error)) from error
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            raise CheckpointError(
+                f"{self.parts.ckpt_path}: its weights do not fit this model; leave its options as they were "
+                f"in training: {str(error).splitlines()[-1].strip()}"
+            ) from error
+        except SIGTERMException:
+            self.status = TERMINATED
+        except SystemExit:  # how Lightning ends after Ctrl-C
+            if not self.trainer.interrupted:
+                raise
+            self.status = INTERRUPTED
 
     def before_instantiate_classes(self) -> None:
         """Sets what concerns the process as a whole."""
@@ -127,11 +148,13 @@ class CommandLine(LightningCLI):
         settings = {**self._get(self.config_init, "trainer", default={}), **kwargs}
         given = settings.get("callbacks") or []
         extra: list[Any] = [self._get(self.config_init, name) for name in self._parser(command).callback_keys]
+        if settings.get("enable_progress_bar") is None:  # in a log file it would be a mess
+            settings["enable_progress_bar"] = sys.stdout.isatty() and command != "predict"
         if command == "fit":
             if settings.get("logger") in (None, True) and not settings.get("fast_dev_run"):
                 settings["logger"] = _loggers(Path(settings.get("default_root_dir") or "runs"), self._run_name())
             extra += [DataSummary(), RunReport(), InterruptCheckpoint()]
-            extra += [] if sys.stdout.isatty() else [EpochLines()]
+            extra += [] if settings["enable_progress_bar"] else [EpochLines()]
             extra += [DryRun()] if self.parts.dry_run else self._checkpoints(given)
             settings["num_sanity_val_steps"] = settings.get("num_sanity_val_steps") or 0
         else:
@@ -140,10 +163,7 @@ class CommandLine(LightningCLI):
         if command in ("fit", "test"):
             extra += [ConfusionPicture(None if command == "fit" else self._run_folder())]
         if command == "predict":
-            extra += [PredictionWriter(self._get(self.config_init, "output"), self._get(self.config_init, "format"))]
-            settings["enable_progress_bar"] = (
-                False if settings.get("enable_progress_bar") is None else settings["enable_progress_bar"]
-            )
+            extra += [self._prediction_writer()]
         if command == "fit" and not self.parts.dry_run and self.save_config_callback:
             extra.append(
                 self.save_config_callback(
@@ -153,6 +173,17 @@ class CommandLine(LightningCLI):
         settings["enable_model_summary"] = settings.get("enable_model_summary") or False
         settings["callbacks"] = [*extra, *(given if isinstance(given, list) else [given])]
         return self.trainer_class(**settings)
+
+    def _prediction_writer(self) -> PredictionWriter:
+        writer = PredictionWriter(self._get(self.config_init, "output"), self._get(self.config_init, "format"))
+        task = self._get(self.config_init, "model")
+        if writer.format == "conll" and task.network_name != "tagging":
+            raise ConfigurationError(
+                f"--format conll is for taggers, but this model is a {type(task).__name__}; use jsonl or csv"
+            )
+        if self._get(self.config_init, "data").given["predict"] in (None, "-") and sys.stdin.isatty():
+            print("reading standard input until Ctrl-D; --input FILE reads a file", file=sys.stderr)
+        return writer
 
     def _checkpoints(self, given: Any) -> list[Any]:
         callbacks = given if isinstance(given, list) else [given]
@@ -173,9 +204,14 @@ class CommandLine(LightningCLI):
         ]
 
     def _run_name(self) -> str:
+        for path in (*self.parts.configs[:1], self.parts.ckpt_path):
+            if path is not None:
+                folder = Path(path).absolute().parent
+                run = folder.parent if folder.name == "checkpoints" else folder
+                if run.name.startswith("version_"):  # a run of ours: its next version
+                    return run.parent.name
         if self.parts.configs:
-            name = Path(self.parts.configs[0]).stem
-            return name if name != "config" else Path(self.parts.configs[0]).absolute().parent.parent.name
+            return Path(self.parts.configs[0]).stem
         return type(self._get(self.config_init, "model")).__name__
 
     def _run_folder(self) -> str:
@@ -204,9 +240,9 @@ def _quiet(command: str) -> None:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: not any(text in record.getMessage() for text in ("litlogger", "litmodels", "Tip:"))
-    )
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(_is_worth_reading)
     for message in (
         ".*LightningCLI's args parameter is intended.*",
         ".*callbacks used to create the checkpoint.*",
@@ -215,5 +251,14 @@ def _quiet(command: str) -> None:
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*is smaller than the logging interval.*",
+        ".*The dirpath has changed from.*",
+        ".*Total length of .* across ranks is zero.*",
     ):
         warnings.filterwarnings("ignore", message)
+
+
+def _is_worth_reading(record: logging.LogRecord) -> bool:
+    said = record.getMessage()
+    return not any(
+        text in said for text in ("litlogger", "litmodels", "Tip:", "TPU", "Seed set", "GPU available: False")
+    )

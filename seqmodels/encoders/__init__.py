@@ -4,6 +4,7 @@ This list of imports fills the registry.
 """
 
 from seqmodels.encoders.bidirectional import Bidirectional
+from seqmodels.encoders.convolution import Convolution
 from seqmodels.encoders.create import create_encoder
 from seqmodels.encoders.encoder import (
     Cell,
@@ -28,6 +29,7 @@ __all__ = [
     "RNN",
     "Bidirectional",
     "Cell",
+    "Convolution",
     "Encoder",
     "EncoderSpec",
     "PretrainedEncoder",

@@ -29,8 +29,5 @@ def _line(name: str) -> str:
 
 
 def _plain(value: object) -> str:
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, list)
-        else str(value)
-    )  # type: ignore[call-overload,no-any-return]
+    """Returns a value as YAML writes it."""
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)

@@ -69,15 +69,13 @@ def default_optimizer(parameters: Any) -> Optimizer:
     return torch.optim.Adam(parameters, **_DEFAULT)
 
 
-def schedule_config(scheduler: Any, total_steps: Callable[[], int], monitor: str) -> Record:
+def schedule_config(scheduler: Any, monitor: str) -> Record:
     """Returns the record by which Lightning steps a schedule: ours each step, torch's each epoch.
 
     Raises:
         ConfigurationError: the callable made something that is no schedule.
     """
     if isinstance(scheduler, schedules.WarmupSchedule):
-        if scheduler.total_steps is None:
-            scheduler.set_total_steps(total_steps())
         return {"scheduler": scheduler, "interval": "step"}
     if isinstance(scheduler, torch.optim.lr_scheduler.OneCycleLR):
         return {"scheduler": scheduler, "interval": "step"}

@@ -21,7 +21,7 @@ from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.data.schema import Schema
 from seqmodels.embedders import embedder_registry
 from seqmodels.encoders import encoder_registry, resolve_pretrained
-from seqmodels.errors import CheckpointError, ConfigurationError
+from seqmodels.errors import CheckpointError, ConfigurationError, did_you_mean
 from seqmodels.inference.checkpoint import FORMAT, KEY, check_registered, read_checkpoint
 from seqmodels.inference.plugins import import_plugins, loaded_plugins
 from seqmodels.metrics import Average
@@ -29,6 +29,7 @@ from seqmodels.networks import Network, network_registry
 from seqmodels.registry import dotted_path, only_registered
 from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
 from seqmodels.tasks.plain import to_plain
+from seqmodels.tasks.schedules import WarmupSchedule
 
 Self = TypeVar("Self", bound="Task")
 RNG_STATE = "rng_state"
@@ -85,6 +86,7 @@ class Task(lightning.LightningModule, ABC):
         self._loss_sum: Tensor | None = None
         self._loss_steps = 0
         self._has_begun = False  # whether the weights are trained ones, which pretrained parts must not overwrite
+        self._untimed: WarmupSchedule | None = None  # as long as the Trainer's training
         self._rng_state: dict[str, Any] | None = None  # to be restored before the next step
 
     # What a subclass says
@@ -129,6 +131,20 @@ class Task(lightning.LightningModule, ABC):
         if not self._has_begun:
             self.network.initialize()
             self._has_begun = True
+        self._check_monitor()
+
+    def _check_monitor(self) -> None:
+        """Finds a misspelt monitor before an epoch is trained, not after it."""
+        scores: Any = self.create_scores()
+        scores.sync_on_compute = False  # their names alone are wanted
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that nothing has been counted yet
+            known = ["train_loss", "val_loss", *(f"val_{name}" for name in scores.compute())]
+        if self.monitor not in known:
+            raise ConfigurationError(
+                f"monitor: {type(self).__name__} has no score '{self.monitor}' on this data"
+                f"{did_you_mean(self.monitor, known)}; it has: {', '.join(known)}"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what a copy is made of: the network too, where it can be built.
@@ -226,11 +242,19 @@ class Task(lightning.LightningModule, ABC):
         optimizer = self.optimizer_factory(parameters)
         if self.scheduler_factory is None:
             return optimizer
-        steps = lambda: int(self.trainer.estimated_stepping_batches)  # noqa: E731
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": schedule_config(self.scheduler_factory(optimizer), steps, self.monitor),
-        }
+        scheduler = self.scheduler_factory(optimizer)
+        if isinstance(scheduler, WarmupSchedule) and scheduler.total_steps is None:
+            self._untimed = scheduler
+        return {"optimizer": optimizer, "lr_scheduler": schedule_config(scheduler, self.monitor)}
+
+    def on_train_start(self) -> None:
+        """Tells a schedule how many steps the training has.
+
+        The Trainer is not asked in `configure_optimizers`: it would set up its loops, and then forget where a
+        checkpoint broke off in the middle of an epoch.
+        """
+        if self._untimed is not None:
+            self._untimed.set_total_steps(int(self.trainer.estimated_stepping_batches))
 
     # Checkpoint
 

@@ -34,6 +34,8 @@ VARIANTS: dict[str, Any] = {
         "forget_bias": 1.0,
         "recurrent_init": "orthogonal",
     },
+    "causal convolution": {"name": "convolution", "hidden_size": 7, "kernel_size": 4, "causal": True},
+    "causal convolution of one step": {"name": "convolution", "hidden_size": 7, "kernel_size": 1, "causal": True},
     "gru 2 layers": {"name": "gru", "hidden_size": 7, "num_layers": 2},
     "gru both directions": {"name": "gru", "hidden_size": 7, "num_layers": 2, "bidirectional": True},
     "rnn relu 2 layers": {"name": "rnn", "hidden_size": 7, "num_layers": 2, "nonlinearity": "relu"},

@@ -36,7 +36,7 @@ def test_trains_and_predicts(toy, name, kind, request, tmp_path):
     embedder = {} if name == "pretrained" else {"embedding_dim": 5}
     tokenizer = {"name": "pretrained", "path": spec["model"]} if name == "pretrained" else "word"
     data = toy.data(kind, tokenizer=tokenizer)
-    trainer, task, _ = toy.fit(kind, task=toy.task(kind, encoder=spec, embedder=embedder), data=data)
+    trainer, _, _ = toy.fit(kind, task=toy.task(kind, encoder=spec, embedder=embedder), data=data)
     assert all(math.isfinite(value) for value in trainer.callback_metrics.values())
     trainer.save_checkpoint(tmp_path / "model.ckpt")
     texts = ["the film was great", "", "Ada Lovelace", "so so so so so so so so so", "unheard of"]

@@ -1,0 +1,219 @@
+"""Where a run goes, what it keeps, and what beats what."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+import yaml
+
+from seqmodels.cli.arguments import put_together, take_apart
+from seqmodels.inference.checkpoint import read_record
+
+FIT = ("fit", "--config", "classifier.yaml")
+
+
+def resolved(result):
+    """Returns the config that `--print_config` printed."""
+    assert result.status == 0, result.err
+    return yaml.safe_load(result.out)
+
+
+def test_what_a_run_keeps(runs):
+    run = runs / "classifier" / "version_0"
+    names = {path.name for path in run.iterdir()}
+    assert {"config.yaml", "metrics.csv", "results.json", "checkpoints", "confusion_val.png"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    with (run / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {"train_loss", "val_loss", "val_accuracy", "val_macro_f1"} <= set(rows[0])
+    results = json.loads((run / "results.json").read_text())
+    assert results["epochs"] == 2
+    assert results["monitor"] == "val_accuracy"
+    assert 0 <= results["best_score"] <= 1
+    torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+
+
+def test_a_fit_tells_what_it_does(command, folder):
+    result = command(*FIT)
+    assert result.status == 0
+    for part in ("unknown tokens", "parameters: ", "epoch 0: ", "epoch 1: ", "best val_accuracy"):
+        assert part in result.out
+    assert "runs/classifier/version_0/checkpoints/best.ckpt" in result.out
+    assert "Warning" not in result.err
+    assert "Tip" not in result.err
+
+
+def test_runs_are_numbered_and_repeatable_from_their_own_config(command, folder):
+    first = command(*FIT, "--trainer.max_epochs", 1)
+    second = command("fit", "--config", "runs/classifier/version_0/config.yaml")
+    assert second.status == 0, second.err
+    versions = [folder / "runs" / "classifier" / f"version_{number}" for number in (0, 1)]
+    assert [(version / "results.json").exists() for version in versions] == [True, True]
+    scores = [
+        [word for line in result.out.splitlines() if line.startswith("epoch 0") for word in line.split()[:-2]]
+        for result in (first, second)
+    ]  # without the seconds
+    assert scores[0] == scores[1]
+
+
+def test_a_test_adds_its_figures_to_the_run(command, runs):
+    result = command("test", "--ckpt_path", runs / "classifier" / "version_0", "--config", "classifier.yaml")
+    assert result.status == 0, result.err
+    results = json.loads((runs / "classifier" / "version_0" / "results.json").read_text())
+    assert results["epochs"] == 2
+    assert 0 <= results["test_accuracy"] <= 1
+
+
+def test_validate(command, classifier):
+    result = command("validate", "--ckpt_path", classifier)
+    assert result.status == 0
+    assert "val_accuracy" in result.out
+
+
+def test_dry_run(command, folder):
+    result = command(*FIT, "--dry_run")
+    assert result.status == 0, result.err
+    for part in ("unknown tokens", "shapes of the first batch", "(11, ", "parameters: ", "nothing was saved"):
+        assert part in result.out
+    assert not (folder / "runs").exists()
+
+
+def test_without_a_logger(command, folder):
+    assert command(*FIT, "--trainer.logger", "false", "--trainer.default_root_dir", "here").status == 0
+    assert (folder / "here" / "checkpoints" / "best.ckpt").exists()
+    assert not (folder / "runs").exists()
+
+
+def test_callbacks_of_the_user_are_respected(command, folder):
+    config = yaml.safe_load((folder / "classifier.yaml").read_text())
+    config["trainer"]["callbacks"] = [
+        {"class_path": "ModelCheckpoint", "init_args": {"monitor": "val_loss", "filename": "mine"}},
+        {"class_path": "EarlyStopping", "init_args": {"monitor": "val_loss", "patience": 1, "min_delta": 9.0}},
+    ]
+    config["trainer"]["max_epochs"] = 7
+    (folder / "own.yaml").write_text(yaml.safe_dump(config))
+    result = command("fit", "--config", "own.yaml")
+    assert result.status == 0, result.err
+    run = folder / "runs" / "own" / "version_0"
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["mine.ckpt"]
+    assert json.loads((run / "results.json").read_text())["epochs"] == 2  # stopped after the second
+
+
+def test_no_validation_data(command, folder):
+    result = command(*FIT, "--data.validation", "null")
+    assert result.status == 0, result.err
+    assert (folder / "runs" / "classifier" / "version_0" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_going_on_from_a_checkpoint(command, folder, classifier):
+    result = command(*FIT, "--ckpt_path", classifier.with_name("last.ckpt"), "--trainer.max_epochs", 3)
+    assert result.status == 0, result.err
+    assert [line.split(":")[0] for line in result.out.splitlines() if line.startswith("epoch")] == ["epoch 2"]
+
+
+def test_going_on_takes_the_config_of_the_run(classifier):
+    parts = take_apart("fit", ["--ckpt_path", str(classifier)])
+    assert parts.configs == [str(classifier.parent.parent / "config.yaml")]
+    assert take_apart("test", ["--ckpt_path", str(classifier)]).configs == []
+
+
+def test_typed_beats_all(command, classifier):
+    config = resolved(
+        command(
+            "test",
+            "--ckpt_path",
+            classifier,
+            "--data.batch_size",
+            7,
+            "--model.dropout",
+            0.5,
+            "--data.reader",
+            "text",
+            "--print_config",
+        )
+    )
+    assert config["data"]["init_args"]["batch_size"] == 7
+    assert config["data"]["init_args"]["reader"] == "text"
+    assert config["model"]["init_args"]["dropout"] == 0.5
+    assert config["model"]["init_args"]["encoder"] == {"name": "lstm", "hidden_size": 7}
+
+
+def test_a_config_beats_the_data_of_the_checkpoint_and_not_its_model(command, folder, classifier):
+    change = {
+        "model": {"class_path": "SequenceClassifier", "init_args": {"encoder": "gru"}},
+        "data": {"class_path": "LabelledSequences", "init_args": {"reader": "text", "batch_size": 5}},
+    }
+    (folder / "other.yaml").write_text(yaml.safe_dump(change))
+    config = resolved(command("test", "--ckpt_path", classifier, "--config", "other.yaml", "--print_config"))
+    assert config["data"]["init_args"]["batch_size"] == 5
+    assert config["data"]["init_args"]["reader"] == "text"
+    assert config["data"]["init_args"]["test"] == "test.tsv"
+    assert config["model"]["init_args"]["encoder"] == {"name": "lstm", "hidden_size": 7}
+
+
+def test_the_order_of_arguments(classifier):
+    record = read_record(classifier)
+    parts = take_apart("test", ["--trainer.max_epochs=3", "--ckpt_path", str(classifier)])
+    arguments = put_together("test", parts, record)
+    keys = [list(json.loads(argument)) for argument in arguments if argument.startswith("{")]
+    assert keys == [["data"], ["model"]]
+    assert arguments[-1] == "--trainer.max_epochs=3"
+
+
+def test_a_later_config_beats_an_earlier_one(command, folder):
+    (folder / "more.yaml").write_text("trainer: {max_epochs: 5}\n")
+    config = resolved(command(*FIT, "--config", "more.yaml", "--print_config"))
+    assert config["trainer"]["max_epochs"] == 5
+    assert config["trainer"]["accelerator"] == "cpu"
+
+
+def test_an_argument_of_a_spec_is_added_to_what_the_config_says(command):
+    config = resolved(
+        command(
+            *FIT,
+            "--model.encoder.num_layers",
+            2,
+            "--model.embedder.dropout",
+            "1e-1",
+            "--data.tokenizer.min_count=2",
+            "--print_config",
+        )
+    )
+    assert config["model"]["init_args"]["encoder"] == {"name": "lstm", "hidden_size": 7, "num_layers": 2}
+    assert config["model"]["init_args"]["embedder"] == {"embedding_dim": 5, "dropout": 0.1}
+    assert config["data"]["init_args"]["tokenizer"] == {"name": "word", "min_count": 2}
+
+
+def test_the_defaults_of_specs_are_those_of_the_classes():
+    import inspect
+
+    from seqmodels import LabelledSequences, SequenceClassifier, SequenceTagger
+    from seqmodels.cli.specs import DEFAULTS
+
+    for owner, section in ((SequenceClassifier, "model"), (SequenceTagger, "model"), (LabelledSequences, "data")):
+        parameters = inspect.signature(owner).parameters
+        for key, value in DEFAULTS.items():
+            if key.startswith(section):
+                assert parameters[key.split(".")[1]].default == value
+
+
+def test_the_precision_is_probed(command):
+    result = command(*FIT, "--float32_matmul_precision", "medium", "--dry_run")
+    torch.set_float32_matmul_precision("highest")
+    assert "float32 matmul precision 'medium': largest error" in result.out
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["text\tlabel\ngood\tpos\nbad\tneg\nfilm\tmeh\n", "text\tlabel\r\ngood\tpos\r\nbad\tneg\r\nfilm\tmeh\r\n"],
+)
+def test_labels_not_seen_in_training_are_counted(command, folder, classifier, content):
+    (folder / "new.tsv").write_bytes(content.encode())
+    result = command("test", "--ckpt_path", classifier, "--data.test", "new.tsv")
+    assert result.status == 0
+    assert "meh (1x)" in result.err
+    assert "test_accuracy" in result.out

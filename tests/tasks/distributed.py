@@ -1,0 +1,57 @@
+"""Fits, validates, tests and predicts in `devices` processes, and prints what the first of them found as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+
+from seqmodels import LabelledSequences, SequenceClassifier, SequenceTagger
+from seqmodels.callbacks.prediction_writer import PredictionWriter
+
+
+def main(folder: Path, devices: int) -> None:
+    warnings.simplefilter("ignore")
+    found = {}
+    for kind, reader, ending in (
+        ("label", "label_text", "txt"),
+        ("tags", "conll", "conll"),
+        ("entities", "conll", "entities"),
+    ):
+        paths = {split: str(folder / f"{split}.{ending}") for split in ("train", "validation", "test")}
+        data = LabelledSequences(reader, **paths, predict=paths["test"], batch_size=3)
+        task = (SequenceClassifier if kind == "label" else SequenceTagger).load_from_checkpoint(folder / f"{kind}.ckpt")
+        data.use_checkpoint(folder / f"{kind}.ckpt")
+        output = folder / f"{kind}.{devices}.jsonl"
+        trainer = Trainer(
+            accelerator="cpu",
+            devices=devices,
+            strategy="ddp" if devices > 1 else "auto",
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[PredictionWriter(str(output))],
+        )
+        found[kind] = {
+            **trainer.validate(task, datamodule=data, verbose=False)[0],
+            **trainer.test(task, datamodule=data, verbose=False)[0],
+        }
+        trainer.predict(task, datamodule=data, return_predictions=False)
+        if kind != "tags":
+            trainer.fit(task, datamodule=data)
+            total = torch.stack([parameter.detach().abs().sum() for parameter in task.parameters()]).sum()
+            totals = trainer.strategy.all_gather(total).flatten().tolist()
+            found[kind]["equal_weights"] = len(set(totals)) == 1
+            found[kind]["finite"] = bool(torch.isfinite(total))
+    if trainer.is_global_zero:
+        print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,42 @@
+"""Two processes find what one finds, on sets whose sizes neither two nor the batch divide."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(folder, devices):
+    script = Path(__file__).parent / "distributed.py"
+    done = subprocess.run(
+        [sys.executable, script, folder, str(devices)],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+
+
+def test_two_processes_score_as_one(toy, checkpoints):
+    assert checkpoints["label"].exists()
+    one, two = run(toy.folder, 1), run(toy.folder, 2)
+    for kind in ("label", "tags", "entities"):
+        assert two[kind] == pytest.approx(one[kind], abs=1e-6), kind
+        assert {name.removeprefix("test_") for name in one[kind]} >= {"loss", "accuracy"}
+        files = [(toy.folder / f"{kind}.{devices}.jsonl").read_text() for devices in (1, 2)]
+        assert [strip(line) for line in files[0].splitlines()] == [strip(line) for line in files[1].splitlines()]
+        assert len(files[0].splitlines()) == 11
+    assert two["label"]["equal_weights"]
+    assert two["label"]["finite"]
+
+
+def strip(line):
+    row = json.loads(line)
+    return {key: value for key, value in row.items() if key != "probabilities"}
