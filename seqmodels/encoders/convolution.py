@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import gelu, pad
 
 from seqmodels.encoders.encoder import Encoder, check_batch, register_encoder
 from seqmodels.encoders.options import check_sizes
@@ -15,7 +15,7 @@ from seqmodels.masking import zero_beyond
 
 @register_encoder("convolution")
 class Convolution(Encoder):
-    """Reads a window of steps around each step, or up to it: relu(sum over k of W_k x_{t+k} + b).
+    """Reads a window of steps around each step, or up to it: gelu(sum over k of W_k x_{t+k} + b).
 
     A recurrent layer above it in `stacked` starts from patterns (letters' n-grams, DNA motifs) instead of single steps.
 
@@ -75,4 +75,4 @@ class Convolution(Encoder):
         """Maps (batch, steps + kernel_size - 1, input_size) to (batch, steps, hidden_size)."""
         if window.size(0) == 0 or window.size(1) < self.kernel_size:
             return window.new_zeros(window.size(0), max(0, window.size(1) - self.kernel_size + 1), self.output_size)
-        return torch.relu(self.convolution(window.transpose(1, 2))).transpose(1, 2)
+        return gelu(self.convolution(window.transpose(1, 2))).transpose(1, 2)
