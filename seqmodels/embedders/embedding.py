@@ -22,7 +22,7 @@ from seqmodels.errors import ConfigurationError, DataError
 
 @register_embedder("embedding")
 class Embedding(Embedder):
-    """Tokens from a table, characters of words from a character encoder, features normalised; joined at each step.
+    """Tokens from a table, characters from a character encoder, features normalised, positions; joined at each step.
 
     Args:
         schema: what the inputs hold.
@@ -36,6 +36,9 @@ class Embedding(Embedder):
         word_dropout: share of the tokens replaced by the unknown one in training, in [0, 1), so that its vector is
             trained; their characters stay.
         embedding_dropout: share of the table's rows set to zero in a training step, in [0, 1).
+        positions: number of steps that each have a learnt vector of their own beside the token's, for sequences cut to
+            the same frame (a window of DNA, a form of fixed fields); later steps share the last one. None for none.
+        position_dim: features of those vectors.
         feature_dim: features that a linear layer makes of the normalised ones, where the data has features; None
             leaves them as they are.
 
@@ -62,9 +65,12 @@ class Embedding(Embedder):
         locked_dropout: bool = False,
         word_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
+        positions: int | None = None,
+        position_dim: int = 32,
         feature_dim: int | None = None,
     ) -> None:
-        for name, size in (("embedding_dim", embedding_dim), ("feature_dim", feature_dim)):
+        sizes = {"embedding_dim": embedding_dim, "positions": positions, "position_dim": position_dim}
+        for name, size in (*sizes.items(), ("feature_dim", feature_dim)):
             if size is not None and (not isinstance(size, int) or size < 1):
                 raise ConfigurationError(f"embedding: {name} must be a positive integer, got {size!r}")
         if vectors is not None and schema.tokens is None:
@@ -86,6 +92,10 @@ class Embedding(Embedder):
         if schema.characters is not None:
             self.characters = character_encoder_registry.create(characters, schema.characters.size)
             self.output_size += self.characters.output_size
+        self.positions = None
+        if positions is not None:
+            self.positions = uniform_embedding(positions, position_dim, None)
+            self.output_size += position_dim
         self.projection = None
         if schema.features is not None:
             self.register_buffer("mean", torch.tensor(schema.features.mean, dtype=torch.float32))
@@ -106,6 +116,9 @@ class Embedding(Embedder):
             parts.append(_rows(spelled, inputs["forms"]))
         if self.projection is not None:
             parts.append(self.projection((inputs["features"] - self.mean) / self.std))
+        if self.positions is not None:
+            steps = torch.arange(parts[0].size(1), device=lengths.device).clamp(max=self.positions.num_embeddings - 1)
+            parts.append(self.positions(steps).expand(lengths.size(0), -1, -1))
         return self.dropout(torch.cat(parts, dim=2) if len(parts) > 1 else parts[0])  # type: ignore[no-any-return]
 
     def token_weights(self) -> nn.Parameter | None:

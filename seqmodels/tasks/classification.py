@@ -14,7 +14,6 @@ from seqmodels.data.schema import Schema
 from seqmodels.errors import ConfigurationError
 from seqmodels.losses import balanced_class_weights, classification_loss, multilabel_loss
 from seqmodels.metrics import ClassificationScores, MultilabelScores
-from seqmodels.tasks.optimizers import default_optimizer
 from seqmodels.tasks.task import Task
 
 
@@ -47,7 +46,7 @@ class SequenceClassifier(Task):
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
         class_weights: Literal["balanced"] | list[float] | None = None,
-        optimizer: OptimizerCallable = default_optimizer,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3, fused=True),
         lr_scheduler: LRSchedulerCallable | None = None,
         monitor: str = "val_accuracy",
     ) -> None:

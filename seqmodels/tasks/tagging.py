@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torchmetrics import Metric
@@ -14,7 +15,6 @@ from seqmodels.losses import tagging_loss
 from seqmodels.metrics import ClassificationScores, EntityScores
 from seqmodels.networks import TaggingNetwork
 from seqmodels.tags import marks_chunks
-from seqmodels.tasks.optimizers import default_optimizer
 from seqmodels.tasks.task import Task
 
 
@@ -45,7 +45,7 @@ class SequenceTagger(Task):
         constrained: bool = True,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
-        optimizer: OptimizerCallable = default_optimizer,
+        optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3, fused=True),
         lr_scheduler: LRSchedulerCallable | None = None,
         monitor: str = "val_accuracy",
     ) -> None:

@@ -65,6 +65,7 @@ CASES = [
     ("embedding", "tokens characters", {"characters": {"name": "cnn", "widths": [1, 2, 5], "filters": 7}}),
     ("embedding", "features", {}),
     ("embedding", "features", {"feature_dim": 7}),
+    ("embedding", "tokens", {"positions": 2, "position_dim": 3}),
     ("embedding", "tokens characters features", {"feature_dim": 3, "embedding_dim": 11}),
 ]
 every_case = pytest.mark.parametrize(("name", "parts", "arguments"), CASES, ids=str)
@@ -172,6 +173,13 @@ def test_features_are_normalised():
     outputs = build("embedding", "features", {})(make_inputs(), LENGTHS)
     raw = make_inputs()["features"][:1]
     torch.testing.assert_close(outputs[:1], (raw - torch.tensor([3.0, -1.0])) / torch.tensor([2.0, 0.5]))
+
+
+def test_steps_have_vectors_of_their_own_and_later_ones_share_the_last():
+    embedder = Embedding(make_schema("tokens"), embedding_dim=5, positions=3, position_dim=7)
+    vectors = embedder(make_inputs(), LENGTHS)[:, :, 5:]
+    assert torch.equal(vectors[0, :3], embedder.positions.weight)
+    assert torch.equal(vectors[1, 2], vectors[1, 3])
 
 
 def test_padding_of_the_table_is_zero():
@@ -283,6 +291,7 @@ def test_vectors_without_a_table_are_refused():
         ("tokens", {"embedding_dim": 0}, "embedding_dim must be a positive integer, got 0"),
         ("tokens", {"embedding_dim": "7"}, "embedding_dim must be a positive integer, got '7'"),
         ("features", {"feature_dim": -1}, "feature_dim must be a positive integer"),
+        ("tokens", {"positions": 0}, "positions must be a positive integer, got 0"),
         ("tokens", {"dropout": 1.0}, "embedding: dropout must be in"),
         ("tokens", {"word_dropout": -0.1}, "embedding: word_dropout must be in"),
         ("tokens", {"embedding_dropout": 2}, "embedding: embedding_dropout must be in"),

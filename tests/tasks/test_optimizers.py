@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, StochasticWeightAveraging, WeightAveraging
 
 import seqmodels
-from seqmodels import SequenceClassifier, Task
+from seqmodels import SequenceClassifier, SequenceTagger, Task
 from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
 from seqmodels.tasks.plain import to_plain
@@ -221,3 +222,12 @@ def test_averaged_checkpoints_average_the_network(toy, make):
     assert not torch.equal(task.network.output.bias, seen[-1])
     low, high = torch.stack(seen).amin(0) - 1e-6, torch.stack(seen).amax(0) + 1e-6
     assert ((task.network.output.bias >= low) & (task.network.output.bias <= high)).all()
+
+
+@pytest.mark.parametrize("task", [SequenceClassifier, SequenceTagger])
+def test_the_default_of_the_signature_is_the_one_that_is_recorded(task):
+    """The command line reads the signature, a checkpoint the record."""
+    made = inspect.signature(task).parameters["optimizer"].default([torch.nn.Parameter(torch.zeros(2))])
+    recorded = from_record(task().arguments["optimizer"])([torch.nn.Parameter(torch.zeros(2))])
+    assert type(made) is type(recorded)
+    assert made.defaults == recorded.defaults
