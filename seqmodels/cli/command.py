@@ -82,7 +82,7 @@ class CommandLine(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds what is ours to a subcommand's options."""
-        parser.add_argument("--plugins", type=list[str], default=[], help="Modules of your own to import first.")
+        parser.add_argument("--plugins", type=list[str] | str, default=[], help="Modules of your own to import first.")
         parser.add_argument(
             "--float32_matmul_precision",
             type=Literal["highest", "high", "medium"] | None,
@@ -189,19 +189,13 @@ class CommandLine(LightningCLI):
         callbacks = given if isinstance(given, list) else [given]
         if any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
             return []
-        task = self._get(self.config_init, "model")
-        data = self._get(self.config_init, "data")
-        monitor = task.monitor if data.has_validation else None
-        lower_is_better = monitor is not None and monitor.rsplit("_", 1)[-1] in ("loss", "perplexity")
-        return [
-            ModelCheckpoint(
-                filename="best" if monitor else "end",
-                monitor=monitor,
-                mode="min" if lower_is_better else "max",
-                save_last=True,
-                enable_version_counter=False,
-            ),
-        ]
+        data, monitor = self._get(self.config_init, "data"), self._get(self.config_init, "model").monitor
+        # of its own: beside a monitor, `save_last` keeps the last that was better, not the last
+        last = ModelCheckpoint(filename="last", enable_version_counter=False)
+        if not data.has_validation:
+            return [last]
+        mode = "min" if monitor.rsplit("_", 1)[-1] in ("loss", "perplexity") else "max"
+        return [ModelCheckpoint(filename="best", monitor=monitor, mode=mode, enable_version_counter=False), last]
 
     def _run_name(self) -> str:
         for path in (*self.parts.configs[:1], self.parts.ckpt_path):
@@ -240,7 +234,7 @@ def _quiet(command: str) -> None:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         for handler in logging.getLogger(name).handlers:
             handler.addFilter(_is_worth_reading)
     for message in (

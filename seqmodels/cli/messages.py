@@ -66,7 +66,7 @@ def explain(message: str) -> tuple[str, str]:
     wanted = _wanted(message)
     unknown = re.search(
         r"Expected a dot import path string: (\S+)|class_path='([^']+)'|Problem with given class_path '([^']+)':\s*"
-        r"(?:No module|module|cannot import)",
+        r"(?:No module|module|cannot import)|Expected a path but (\S+) either not accessible",
         message,
     )
     if unknown and not set(wanted) - {"true or false", "a list"}:

@@ -48,13 +48,27 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged: {error}; copy it again from where it was made") from error
-    if not isinstance(checkpoint, dict) or KEY not in checkpoint:
+    if not isinstance(checkpoint, dict) or KEY not in checkpoint or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path}: a checkpoint, but not one of seqmodels: it has no record of network and schema")
-    if checkpoint[KEY]["format"] > FORMAT:
-        raise CheckpointError(
-            f"{path}: made by a newer seqmodels (format {checkpoint[KEY]['format']}, this reads {FORMAT}); upgrade"
-        )
+    check_record(checkpoint[KEY], str(path))
     return checkpoint
+
+
+def check_record(record: Any, source: str) -> None:
+    """Makes sure that a record is one, and of a format that is known.
+
+    Raises:
+        CheckpointError: it is not; the message begins with `source`.
+    """
+    if not isinstance(record, Mapping) or not isinstance(record.get("format"), int):
+        raise CheckpointError(f"{source}: not a record of seqmodels: it does not say of which format it is")
+    if record["format"] > FORMAT:
+        raise CheckpointError(
+            f"{source}: made by a newer seqmodels (format {record['format']}, this reads {FORMAT}); upgrade"
+        )
+    missing = [key for key in ("network", "schema", "model") if not isinstance(record.get(key), Mapping)]
+    if missing:
+        raise CheckpointError(f"{source}: not a record of seqmodels: it has no {' and no '.join(missing)}")
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from seqmodels.errors import CheckpointError
-from seqmodels.inference.checkpoint import FORMAT, KEY, build_network, read_checkpoint
+from seqmodels.inference.checkpoint import KEY, build_network, check_record, read_checkpoint
 from seqmodels.inference.plugins import import_plugins
 from seqmodels.inference.predictor import Predictor
 
@@ -75,17 +75,18 @@ def from_pretrained(name: str | os.PathLike[str], *, plugins: Sequence[str] = ()
 
     try:
         record = json.loads((folder / "config.json").read_text("utf-8"))
+        check_record(record, str(folder / "config.json"))
         if record["schema"]["tokens"]:
             record["schema"]["tokens"]["json"] = (folder / "tokenizer.json").read_text("utf-8")
         weights = load_file(folder / "model.safetensors")
-    except (json.JSONDecodeError, KeyError, TypeError, OSError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+        if isinstance(error, CheckpointError):
+            raise
         raise CheckpointError(f"{folder}: damaged, or not a folder of seqmodels: {error}") from error
     return _build(record, weights, batch_size, str(folder))
 
 
 def _build(record: Mapping[str, Any], weights: dict[str, Tensor], batch_size: int, source: str) -> Predictor:
-    if record["format"] > FORMAT:
-        raise CheckpointError(f"{source}: made by a newer seqmodels (format {record['format']}); upgrade")
     network = build_network(record)
     try:
         network.load_state_dict(weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from seqmodels.data.batch import Batch
 from seqmodels.data.encoded import collate
 from seqmodels.data.readers.reader import Example
 from seqmodels.data.schema import Schema
-from seqmodels.errors import ConfigurationError
+from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.networks import ClassificationNetwork, Network, TaggingNetwork
 
 Result = TypeVar("Result")
@@ -71,6 +71,8 @@ class Predictor:
         """
         if not isinstance(self.network, TaggingNetwork):
             raise ConfigurationError("tag needs a tagger, but this model is a classifier; use predict")
+        if self.schema.features:
+            raise ConfigurationError("tag pairs words with tags, but this model reads feature sequences; use predict")
         examples = self._examples(inputs)
         words = [example.get("tokens") or example.get("text", "").split() for example in examples]
         if self.schema.tokens and not self.schema.pretokenized:
@@ -113,11 +115,29 @@ class Predictor:
     def _examples(self, inputs: Sequence[Input]) -> list[Example]:
         if isinstance(inputs, (str, Mapping)):
             raise ConfigurationError("expected a list of inputs, got a single one; put it in brackets: predict([...])")
-        key = "features" if self.schema.features else "tokens" if self.schema.pretokenized else "text"
-        examples = []
-        for value in inputs:
-            if isinstance(value, Mapping):
-                examples.append(value)
-            else:
-                examples.append({"text" if isinstance(value, str) else key: value})
-        return examples  # type: ignore[return-value]
+        return [self._example(value, number) for number, value in enumerate(inputs, start=1)]
+
+    def _example(self, value: Any, number: int) -> Example:
+        """Returns an input as readers give it, if it is of the kind that the model was trained on."""
+        if isinstance(value, Mapping):
+            return cast(Example, value)
+        if self.schema.features:
+            steps = value if isinstance(value, str) else np.asarray(value, dtype=object)
+            if isinstance(steps, str) or steps.ndim != 2:
+                raise DataError(
+                    f"input {number}: expected a sequence of steps of {self.schema.features.size} numbers each, as in "
+                    f"training, got {_brief(value)}"
+                )
+            return {"features": value}
+        if isinstance(value, str):
+            return {"text": value}
+        if not self.schema.pretokenized:
+            raise DataError(f"input {number}: expected a text, as in training, got {_brief(value)}")
+        if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
+            raise DataError(f"input {number}: expected a list of words, or a text to split, got {_brief(value)}")
+        return {"tokens": list(value)}
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 40 else text[:37] + '...'}"

@@ -33,6 +33,7 @@ data:
 trainer:
   max_epochs: 2
   accelerator: cpu
+  log_every_n_steps: 1
 """
 TAGGER = """\
 model:
@@ -79,7 +80,7 @@ def log_to_present_stderr() -> None:
     """Lets Lightning's handlers, which keep the stream that there was at their import, write where pytest listens."""
     import lightning.pytorch  # noqa: F401
 
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.stream = sys.stderr

@@ -35,6 +35,7 @@ TYPED = {
     ("--model.pooling", "maxx"): ("model.pooling: expected one of final, mean, max", "did you mean 'max'"),
     ("--model.monitor", "val_acuracy"): ("no score 'val_acuracy'", "did you mean 'val_accuracy'"),
     ("--model.optimizer", "Adamm"): ("model.optimizer: there is no class 'Adamm'", "did you mean 'Adam'"),
+    ("--model.optimizer", "torch.optim.Adamm"): ("there is no class 'torch.optim.Adamm'", "did you mean 'Adam'"),
     ("--model.optimizer", "Adam", "--model.optimizer.lrr", "1"): ("Adam has no argument 'lrr'", "did you mean 'lr'"),
     ("--model.optimizer", "Adam", "--model.optimizer.lr", "abc"): ("model.optimizer.lr: expected a number",),
     ("--model.lr_scheduler", "WarmupCosin"): ("model.lr_scheduler: there is no class", "'WarmupCosine'"),
