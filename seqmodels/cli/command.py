@@ -114,8 +114,6 @@ class CommandLine(LightningCLI):
         """Makes model, data and Trainer; data is encoded as the checkpoint's model was trained."""
         with parser_error(self.parts.where):
             super().instantiate_classes()
-        if self.parts.ckpt_path is not None:
-            self.datamodule.use_checkpoint(self.parts.ckpt_path)
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
@@ -145,6 +143,8 @@ class CommandLine(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Makes the Trainer with the loggers and callbacks that a run has by default."""
         command = self.subcommand
+        if self.parts.ckpt_path is not None:
+            self.datamodule.use_checkpoint(self.parts.ckpt_path)
         settings = {**self._get(self.config_init, "trainer", default={}), **kwargs}
         given = settings.get("callbacks") or []
         extra: list[Any] = [self._get(self.config_init, name) for name in self._parser(command).callback_keys]
@@ -189,11 +189,14 @@ class CommandLine(LightningCLI):
         callbacks = given if isinstance(given, list) else [given]
         if any(isinstance(callback, ModelCheckpoint) for callback in callbacks):
             return []
-        data, monitor = self._get(self.config_init, "data"), self._get(self.config_init, "model").monitor
         # of its own: beside a monitor, `save_last` keeps the last that was better, not the last
         last = ModelCheckpoint(filename="last", enable_version_counter=False)
-        if not data.has_validation:
+        if not self.datamodule.has_validation:
             return [last]
+        monitor = self.model.monitor
+        if monitor is None:  # the data decides
+            self.datamodule.setup("fit")
+            monitor = self.model.default_monitor(self.datamodule.schema)
         mode = "min" if monitor.rsplit("_", 1)[-1] in ("loss", "perplexity") else "max"
         return [ModelCheckpoint(filename="best", monitor=monitor, mode=mode, enable_version_counter=False), last]
 
@@ -253,6 +256,4 @@ def _quiet(command: str) -> None:
 
 def _is_worth_reading(record: logging.LogRecord) -> bool:
     said = record.getMessage()
-    return not any(
-        text in said for text in ("litlogger", "litmodels", "Tip:", "TPU", "Seed set", "GPU available: False")
-    )
+    return not any(text in said for text in NOISE)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from seqmodels.encoders.encoder import Encoder, EncoderSpec, check_batch, register_encoder
 from seqmodels.encoders.state import State
@@ -74,10 +75,14 @@ class PretrainedEncoder(Encoder):
         check_batch(self, inputs, lengths, state)
         limit = getattr(self.network.config, "max_position_embeddings", None)
         if limit is not None and inputs.size(1) > limit:
-            raise DataError(
-                f"pretrained: the model reads {limit} steps at most, the longest row has {inputs.size(1)}; "
-                f"cut the texts to {limit} tokens"
-            )
+            longest = int(lengths.max())
+            if longest > limit:
+                raise DataError(
+                    f"pretrained: the model reads {limit} steps at most, the longest row has {longest}; "
+                    f"cut the texts to {limit} tokens"
+                )
+            outputs, _ = self(inputs[:, :limit], lengths)  # what is beyond is padding
+            return pad(outputs, (0, 0, 0, inputs.size(1) - limit)), None
         if inputs.size(0) == 0 or inputs.size(1) == 0:
             return inputs.new_zeros(inputs.size(0), inputs.size(1), self.output_size), None
         # Attention over no step at all is undefined: a row of length 0 is let see one step, and cleared afterwards.

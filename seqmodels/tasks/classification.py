@@ -31,8 +31,8 @@ class SequenceClassifier(Task):
             their frequency; None for equal ones.
         optimizer: makes the optimiser from the parameters; fused Adam at 0.001 where nothing is said.
         lr_scheduler: makes the learning rate schedule from the optimiser; None for a constant rate.
-        monitor: the metric by which the best checkpoint is chosen: val_accuracy, val_macro_f1, val_loss, or for several
-            labels val_micro_f1.
+        monitor: the score by which the best checkpoint is chosen: val_accuracy, val_macro_f1, val_loss, or for several
+            labels val_micro_f1, val_subset_accuracy; None for val_accuracy, or val_micro_f1.
     """
 
     network_name = "classification"
@@ -48,7 +48,7 @@ class SequenceClassifier(Task):
         class_weights: Literal["balanced"] | list[float] | None = None,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3, fused=True),
         lr_scheduler: LRSchedulerCallable | None = None,
-        monitor: str = "val_accuracy",
+        monitor: str | None = None,
     ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ConfigurationError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
@@ -87,6 +87,10 @@ class SequenceClassifier(Task):
             return loss, torch.tensor(batch.size, device=loss.device)
         loss = classification_loss(logits, batch.targets, self.class_weight_values, self.label_smoothing)
         return loss, (batch.targets >= 0).sum()
+
+    def default_monitor(self, schema: Schema) -> str:
+        """Returns the accuracy, or micro F1 where several labels are allowed."""
+        return "val_micro_f1" if schema.target and schema.target.kind == "labels" else "val_accuracy"
 
     def create_scores(self) -> Metric:
         """Returns accuracy and macro F1, or micro and macro F1 where several labels are allowed."""

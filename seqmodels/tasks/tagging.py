@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from seqmodels.data.batch import Batch
+from seqmodels.data.schema import Schema
 from seqmodels.errors import ConfigurationError
 from seqmodels.losses import tagging_loss
 from seqmodels.metrics import ClassificationScores, EntityScores
@@ -31,7 +32,8 @@ class SequenceTagger(Task):
         label_smoothing: fraction of the target spread over all tags, in [0, 1); without a CRF.
         optimizer: makes the optimiser from the parameters; fused Adam at 0.001 where nothing is said.
         lr_scheduler: makes the learning rate schedule from the optimiser; None for a constant rate.
-        monitor: the metric by which the best checkpoint is chosen: val_accuracy, val_loss, or for chunk tags val_f1.
+        monitor: the score by which the best checkpoint is chosen: val_accuracy, val_macro_f1, val_loss, or for chunk
+            tags val_f1, val_precision, val_recall; None for val_accuracy, or val_f1.
     """
 
     network_name = "tagging"
@@ -47,7 +49,7 @@ class SequenceTagger(Task):
         label_smoothing: float = 0.0,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3, fused=True),
         lr_scheduler: LRSchedulerCallable | None = None,
-        monitor: str = "val_accuracy",
+        monitor: str | None = None,
     ) -> None:
         if not 0 <= label_smoothing < 1:
             raise ConfigurationError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
@@ -73,6 +75,10 @@ class SequenceTagger(Task):
             logits, batch.targets.clamp(min=0), batch.tag_lengths(), mask=known
         )
         return -likelihood.sum() / count.clamp(min=1), count
+
+    def default_monitor(self, schema: Schema) -> str:
+        """Returns the accuracy, or the entity F1 where the tags mark chunks."""
+        return "val_f1" if schema.target and marks_chunks(schema.target.names) else "val_accuracy"
 
     def create_scores(self) -> Metric:
         """Returns accuracy with entity precision, recall and F1 for chunk tags, with macro F1 for others."""

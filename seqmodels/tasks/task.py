@@ -42,7 +42,8 @@ class Task(lightning.LightningModule, ABC):
         network: the arguments of the task's network, in plain types.
         optimizer: makes the optimiser from the parameters.
         lr_scheduler: makes the learning rate schedule from the optimiser; None for a constant rate.
-        monitor: the metric by which the best checkpoint is chosen, which the progress bar shows.
+        monitor: the score by which the best checkpoint is chosen, which the progress bar shows; None for the task's own
+            choice on its data, `default_monitor`.
     """
 
     network_name: ClassVar[str]
@@ -54,7 +55,7 @@ class Task(lightning.LightningModule, ABC):
         *,
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None,
-        monitor: str,
+        monitor: str | None,
         **hyperparameters: Any,
     ) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class Task(lightning.LightningModule, ABC):
         self.network_arguments = network
         self.optimizer_factory = from_record(optimizer)
         self.scheduler_factory = None if lr_scheduler is None else from_record(lr_scheduler)
-        self.monitor = monitor
+        self.monitor = monitor  # never None once the network is built
         self.arguments = {
             **network,
             **to_plain(hyperparameters),
@@ -103,6 +104,18 @@ class Task(lightning.LightningModule, ABC):
         """Adds what was chosen and what is right to the scores."""
         scores.update(decoded, batch.targets)
 
+    @abstractmethod
+    def default_monitor(self, schema: Schema) -> str:
+        """Returns the score to choose checkpoints by, where the user names none."""
+
+    def known_scores(self) -> list[str]:
+        """Returns the names that can be monitored; a subclass that logs more adds its own."""
+        scores: Any = self.create_scores()
+        scores.sync_on_compute = False  # their names alone are wanted
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that nothing has been counted yet
+            return ["train_loss", "val_loss", *(f"val_{name}" for name in scores.compute())]
+
     # The network
 
     def configure_model(self) -> None:
@@ -120,6 +133,7 @@ class Task(lightning.LightningModule, ABC):
 
     def _build(self, schema: Schema) -> None:
         self.schema = schema
+        self.monitor = self.monitor or self.default_monitor(schema)
         self.network = network_registry.create({"name": self.network_name, **self.network_arguments}, schema)
         # with the configuration of a pretrained encoder, so that it is built again without its folder
         self._resolved_encoder = resolve_pretrained(self.network_arguments["encoder"])
@@ -135,12 +149,8 @@ class Task(lightning.LightningModule, ABC):
 
     def _check_monitor(self) -> None:
         """Finds a misspelt monitor before an epoch is trained, not after it."""
-        scores: Any = self.create_scores()
-        scores.sync_on_compute = False  # their names alone are wanted
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that nothing has been counted yet
-            known = ["train_loss", "val_loss", *(f"val_{name}" for name in scores.compute())]
-        if self.monitor not in known:
+        known = self.known_scores()
+        if self.monitor is not None and self.monitor not in known:
             raise ConfigurationError(
                 f"monitor: {type(self).__name__} has no score '{self.monitor}' on this data"
                 f"{did_you_mean(self.monitor, known)}; it has: {', '.join(known)}"
@@ -209,12 +219,11 @@ class Task(lightning.LightningModule, ABC):
 
     def _finish(self, split: str) -> None:
         values = {"loss": self.losses[split].compute(), **self.scores[split].compute()}
-        watched = self.monitor.removeprefix("val_")
+        watched = (self.monitor or "loss").removeprefix("val_")
         for name, value in values.items():
             self.log(
                 f"{split}_{name}", value, prog_bar=name in (watched, "loss"), sync_dist=False, rank_zero_only=False
             )
-        self.finished_scores = self.scores[split]
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the scores of the last time."""
@@ -245,7 +254,7 @@ class Task(lightning.LightningModule, ABC):
         scheduler = self.scheduler_factory(optimizer)
         if isinstance(scheduler, WarmupSchedule) and scheduler.total_steps is None:
             self._untimed = scheduler
-        return {"optimizer": optimizer, "lr_scheduler": schedule_config(scheduler, self.monitor)}
+        return {"optimizer": optimizer, "lr_scheduler": schedule_config(scheduler, self.monitor or "val_loss")}
 
     def on_train_start(self) -> None:
         """Tells a schedule how many steps the training has.

@@ -96,3 +96,15 @@ def test_a_missing_package_names_the_extra(spec, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'seqmodels\[pretrained\]'"):
         create_encoder(spec, 6)
+
+
+def test_padding_beyond_the_last_position_is_no_step(spec):
+    """A time axis may be rounded up beyond the positions of a model whose rows fit."""
+    encoder = create_encoder(spec, 6).eval()
+    limit = encoder.network.config.max_position_embeddings
+    inputs, lengths = torch.randn(2, limit + 3, 6), torch.tensor([limit, 2])
+    outputs, _ = encoder(inputs, lengths)
+    assert outputs.shape == (2, limit + 3, encoder.output_size)
+    torch.testing.assert_close(outputs[:, :limit], encoder(inputs[:, :limit], lengths)[0])
+    with pytest.raises(DataError, match=f"reads {limit} steps at most, the longest row has {limit + 1}"):
+        encoder(inputs, lengths + 1)

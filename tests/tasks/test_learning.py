@@ -186,3 +186,13 @@ def test_a_task_needs_a_data_module_of_ours(toy):
     loader = torch.utils.data.DataLoader([1, 2])
     with pytest.raises(ConfigurationError, match=r"needs the schema of a seqmodels data module.*got NoneType"):
         toy.trainer(max_steps=1).fit(toy.task("label"), loader)
+
+
+@pytest.mark.parametrize(
+    ("kind", "monitor"),
+    [("label", "val_accuracy"), ("labels", "val_micro_f1"), ("tags", "val_accuracy"), ("entities", "val_f1")],
+)
+def test_the_data_decides_what_is_monitored_where_nothing_is_said(toy, kind, monitor):
+    _, task, _ = toy.fit(kind)
+    assert task.monitor == monitor
+    assert task.arguments["monitor"] is None
