@@ -4,7 +4,7 @@
 
 Three ways to train the same model (word table 200, character BiLSTM 25, BiLSTM 256, fused Adam, 32 sentences):
 
-- packed: the loop of the tutorials. Random batches, `pad_sequence`, `pack_padded_sequence`, the characters of every token.
+- packed: the loop of the tutorials. Random batches, `pad_sequence`, `pack_padded_sequence`, characters of every token.
 - same batches: a bare loop over this framework's network and batches.
 - fit: this framework's task under Lightning's Trainer, with its loggers and progress bar.
 

@@ -73,8 +73,9 @@ def _run(command: str, arguments: list[str]) -> int:
     import_entry_points()
     import_plugins(parts.plugins)
 
+    from seqmodels.checkpoint_file import read_record
     from seqmodels.cli.specs import check_specs
-    from seqmodels.inference.checkpoint import check_registered, read_record
+    from seqmodels.inference.checkpoint import check_registered
 
     record = None if parts.ckpt_path is None else read_record(parts.ckpt_path)
     if record is not None:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "seqmodels"
 # Each line imports from the lines above it; within a line from one another, but never mutually.
 LAYERS = (
     ("errors",),
-    ("masking", "registry", "precision"),
+    ("masking", "registry", "precision", "checkpoint_file"),
     ("data", "encoders", "embedders", "attention", "pooling", "crf", "tags", "dropout", "losses"),
     ("metrics",),
     ("decoders",),

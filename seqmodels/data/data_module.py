@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule
 
-from seqmodels.data.checkpoint_schema import schema_of_checkpoint
+from seqmodels.checkpoint_file import read_record
 from seqmodels.data.schema import Schema
 
 
@@ -34,9 +34,9 @@ class SequenceDataModule(LightningDataModule, ABC):
         Lightning does not say in time which `ckpt_path` a `fit`, `validate` or `test` was called with.
 
         Raises:
-            CheckpointError: see `schema_of_checkpoint`.
+            CheckpointError: see `read_checkpoint`.
         """
-        self.schema = schema_of_checkpoint(path)
+        self.schema = Schema.from_record(read_record(path)["schema"])
 
     @property
     @abstractmethod

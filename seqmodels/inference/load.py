@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
+from seqmodels.checkpoint_file import KEY, check_record, read_checkpoint
 from seqmodels.errors import CheckpointError
-from seqmodels.inference.checkpoint import KEY, build_network, check_record, read_checkpoint
+from seqmodels.inference.checkpoint import build_network
 from seqmodels.inference.plugins import import_plugins
 from seqmodels.inference.predictor import Predictor
 

@@ -16,13 +16,14 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from seqmodels.checkpoint_file import FORMAT, KEY, read_checkpoint
 from seqmodels.data.batch import Batch
 from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.data.schema import Schema
 from seqmodels.embedders import embedder_registry
 from seqmodels.encoders import encoder_registry, resolve_pretrained
 from seqmodels.errors import CheckpointError, ConfigurationError, did_you_mean
-from seqmodels.inference.checkpoint import FORMAT, KEY, check_registered, read_checkpoint
+from seqmodels.inference.checkpoint import check_registered
 from seqmodels.inference.plugins import import_plugins, loaded_plugins
 from seqmodels.metrics import Average
 from seqmodels.networks import Network, network_registry

@@ -9,8 +9,8 @@ import pytest
 import torch
 import yaml
 
+from seqmodels.checkpoint_file import read_record
 from seqmodels.cli.arguments import put_together, take_apart
-from seqmodels.inference.checkpoint import read_record
 
 FIT = ("fit", "--config", "classifier.yaml")
 

@@ -197,7 +197,8 @@ def test_a_row_longer_than_any_in_training_is_read_in_full(tmp_path: Path):
 
 
 def checkpoint(path: Path, schema: Schema) -> str:
-    torch.save({"seqmodels": {"schema": schema.to_record()}, "state_dict": {"weight": torch.zeros(3)}}, path)
+    record = {"format": 1, "network": {}, "model": {}, "schema": schema.to_record()}
+    torch.save({"seqmodels": record, "state_dict": {"weight": torch.zeros(3)}}, path)
     return str(path)
 
 
@@ -269,7 +270,7 @@ def test_refuses_foreign_and_damaged_checkpoints(tmp_path: Path):
         data.use_checkpoint("none")
     foreign = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {}}, foreign)
-    with pytest.raises(CheckpointError, match=r"foreign\.ckpt: not a seqmodels checkpoint: it holds no schema"):
+    with pytest.raises(CheckpointError, match=r"foreign\.ckpt: a checkpoint, but not one of seqmodels"):
         data.use_checkpoint(foreign)
     whole = checkpoint(tmp_path / "whole.ckpt", trained_schema(tmp_path))
     cut = tmp_path / "cut.ckpt"

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 import seqmodels
+from seqmodels.checkpoint_file import FORMAT, read_record
 from seqmodels.errors import CheckpointError, ConfigurationError
-from seqmodels.inference.checkpoint import FORMAT, build_network, check_registered, read_record
+from seqmodels.inference.checkpoint import build_network, check_registered
 from seqmodels.inference.plugins import import_plugins, loaded_plugins
 
 

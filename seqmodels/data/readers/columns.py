@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from seqmodels.data.readers.reader import Example
+from seqmodels.data.readers.reader import Example, Reader
 from seqmodels.errors import ConfigurationError, DataError, did_you_mean
 
 
@@ -174,3 +174,49 @@ def _shown(value: object) -> str:
         return "nothing (null)"
     written = repr(value)
     return written if len(written) <= 60 else written[:57] + "..."
+
+
+class TableReader(Reader):
+    """A reader of rows that have named columns.
+
+    Args:
+        text: column of raw text. One of `text`, `tokens` and `features` must be given.
+        tokens: column of tokens: a list, or one string of them with `token_separator` between.
+        features: column of feature sequences: for each step a list of numbers, or one number.
+        label: column of the one class of each example. At most one of `label`, `labels` and `tags` may be given.
+        labels: column of any number of classes: a list, or one string of them with `label_separator` between.
+        tags: column of tags, one for each token: a list, or one string with `token_separator` between.
+        mask: column that is false (or 0) at every token whose tag is not scored.
+        id: column that names the example in predictions.
+        token_separator: what stands between tokens; `""` makes every character a token.
+        label_separator: what stands between the classes of `labels`.
+    """
+
+    def __init__(
+        self,
+        *,
+        text: str | None = None,
+        tokens: str | None = None,
+        features: str | None = None,
+        label: str | None = None,
+        labels: str | None = None,
+        tags: str | None = None,
+        mask: str | None = None,
+        id: str | None = None,
+        token_separator: str = " ",
+        label_separator: str = ",",
+    ) -> None:
+        self._named = NamedColumns(
+            text=text,
+            tokens=tokens,
+            features=features,
+            label=label,
+            labels=labels,
+            tags=tags,
+            mask=mask,
+            id=id,
+            token_separator=token_separator,
+            label_separator=label_separator,
+        )
+        self.inputs = self._named.inputs
+        self.targets = self._named.targets
