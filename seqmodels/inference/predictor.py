@@ -92,6 +92,17 @@ class Predictor:
 
         return self._run(inputs, probabilities)
 
+    def tag_n_best(self, inputs: Sequence[Input], n: int) -> list[list[tuple[list[str], float]]]:
+        """Returns, for each input, its `n` likeliest tag sequences with log probabilities in nats, best first.
+
+        Raises:
+            ConfigurationError: the model is not a tagger with a CRF, or `n` is not positive.
+        """
+        network = self.network
+        if not isinstance(network, TaggingNetwork) or network.crf is None:
+            raise ConfigurationError("n-best tagging needs a tagger trained with crf: true")
+        return self._run(inputs, lambda logits, batch: network.n_best(logits, batch, n))
+
     def results(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
         """Returns, for each input, the prediction with its probabilities as a dictionary of plain types."""
         return self._run(inputs, self.network.results)

@@ -78,6 +78,29 @@ class TaggingNetwork(Network):
             return self.crf.marginals(logits, batch.tag_lengths())
         return torch.softmax(logits.float(), dim=2)
 
+    def n_best(self, logits: Tensor, batch: Batch, n: int) -> list[list[tuple[list[str], float]]]:
+        """Returns, for each row, its `n` likeliest tag sequences with log probabilities in nats, best first.
+
+        There are fewer where a row, or its tags' scheme, allows no more.
+
+        Raises:
+            ConfigurationError: the network has no CRF, or `n` is not positive.
+        """
+        if self.crf is None:
+            raise ConfigurationError("n-best tagging needs a tagger trained with crf: true")
+        lengths = batch.tag_lengths()
+        tags, scores = self.crf.decode_n_best(logits, lengths, n)  # (batch, n, words), (batch, n)
+        likelihoods = scores - self.crf.log_partition(logits, lengths).unsqueeze(1)
+        rows = zip(tags.tolist(), likelihoods.tolist(), lengths.tolist(), strict=True)
+        return [
+            [
+                ([self.target.names[tag] for tag in path[:length]], likelihood)
+                for path, likelihood in zip(paths, found, strict=True)
+                if likelihood != float("-inf")
+            ]
+            for paths, found, length in rows
+        ]
+
     def results(self, logits: Tensor, batch: Batch) -> list[dict[str, Any]]:
         """Returns `tags` for each row."""
         names = self.target.names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -136,3 +137,22 @@ def test_wrong_calls_are_refused(models):
             models["label"].predict(inputs)
     with pytest.raises(ConfigurationError, match="tag needs a tagger, but this model is a classifier; use predict"):
         models["label"].tag(["a text"])
+
+
+def test_n_best_tags_begin_with_the_best_and_their_probabilities_add_up(toy):
+    trainer, _, _ = toy.fit("tags", task=toy.task("tags", crf=True))
+    trainer.save_checkpoint(toy.folder / "crf.ckpt")
+    model = seqmodels.load(toy.folder / "crf.ckpt")
+    inputs = [["the", "film"], ["so"], []]
+    number = len(model.names)
+    found = model.tag_n_best(inputs, n=number**2)
+    assert [rows[0][0] for rows in found] == model.predict(inputs)
+    assert [len(rows) for rows in found] == [number**2, number, 1]
+    for rows in found:
+        assert sum(math.exp(likelihood) for _, likelihood in rows) == pytest.approx(1, abs=1e-5)
+        assert [likelihood for _, likelihood in rows] == sorted((likelihood for _, likelihood in rows), reverse=True)
+
+
+def test_n_best_needs_a_crf(models):
+    with pytest.raises(ConfigurationError, match="n-best tagging needs a tagger trained with crf: true"):
+        models["label"].tag_n_best(["a"], 2)
