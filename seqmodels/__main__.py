@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,17 @@ COMMANDS = {
     "test": "score a checkpoint on the test data",
     "predict": "write a checkpoint's predictions for a file or standard input",
     "encoders": "list the encoders with their arguments",
+    "embedders": "list the embedders with their arguments",
+    "readers": "list the file formats that can be read, with their arguments",
+    "tokenizers": "list the tokenizers with their arguments",
+}
+
+# What is listed: where its registry is.
+REGISTRIES = {
+    "encoders": ("seqmodels.encoders", "encoder_registry"),
+    "embedders": ("seqmodels.embedders", "embedder_registry"),
+    "readers": ("seqmodels.data.readers", "reader_registry"),
+    "tokenizers": ("seqmodels.data.tokenizer_training", "tokenizer_registry"),
 }
 
 USAGE = """usage: seqmodels COMMAND [options]
@@ -27,9 +39,9 @@ Predict:  seqmodels predict --ckpt_path best.ckpt --input text.txt --output tags
 
 `seqmodels COMMAND --help` lists the options of a command."""
 
-ENCODERS_USAGE = """usage: seqmodels encoders [NAME ...] [--plugins MODULE ...]
+LIST_USAGE = """usage: seqmodels {command} [NAME ...] [--plugins MODULE ...]
 
-Lists the registered encoders with their arguments and defaults; with names, those only, with their description.
+Lists the registered {command} with their arguments and defaults; with names, those only, with their description.
 --plugins imports modules of your own first, so that what they register is listed too."""
 
 
@@ -50,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"seqmodels: no command '{command}'{did_you_mean(command, COMMANDS)}; known: {known}", file=sys.stderr)
         return 2
     try:
-        return _encoders(rest) if command == "encoders" else _run(command, rest)
+        return _list(command, rest) if command in REGISTRIES else _run(command, rest)
     except (SeqmodelsError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of our output went away, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,12 +104,13 @@ def _usage() -> str:
     return USAGE.format(commands="\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()))
 
 
-def _encoders(arguments: list[str]) -> int:
+def _list(command: str, arguments: list[str]) -> int:
+    """Prints the entries of a registry."""
     if "-h" in arguments or "--help" in arguments:
-        print(ENCODERS_USAGE)
+        print(LIST_USAGE.format(command=command))
         return 0
-    from seqmodels.encoders.listing import list_with_arguments
     from seqmodels.inference.plugins import import_entry_points, import_plugins
+    from seqmodels.listing import list_with_arguments
 
     names: list[str] = []
     plugins: list[str] = []
@@ -106,13 +119,16 @@ def _encoders(arguments: list[str]) -> int:
         if argument == "--plugins":
             into_plugins = True
         elif argument.startswith("-"):
-            print(f"seqmodels encoders: no option '{argument}'{did_you_mean(argument, ['--plugins'])}", file=sys.stderr)
+            print(
+                f"seqmodels {command}: no option '{argument}'{did_you_mean(argument, ['--plugins'])}", file=sys.stderr
+            )
             return 2
         else:
             (plugins if into_plugins else names).append(argument)
     import_entry_points()
     import_plugins(plugins)
-    print(list_with_arguments(names))
+    module, registry = REGISTRIES[command]
+    print(list_with_arguments(getattr(importlib.import_module(module), registry), names))
     return 0
 
 

@@ -9,12 +9,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from seqmodels.errors import CheckpointError, did_you_mean
 
 KEY = "seqmodels"
 FORMAT = 1
+
+
+def find_checkpoint(path: str | os.PathLike[str], *, to_go_on: bool = False) -> Path:
+    """Returns the checkpoint file; of a run's folder, the best one in it or else the last.
+
+    Args:
+        path: the file, or a run's folder.
+        to_go_on: whether training is to go on from it: then it is the newest of the last and the interrupted one.
+
+    Raises:
+        CheckpointError: there is none; names the nearest name in that folder.
+    """
+    file = Path(os.path.expandvars(os.path.expanduser(path)))
+    if file.is_dir():
+        names = ("last.ckpt", "interrupted.ckpt") if to_go_on else ("best.ckpt", "last.ckpt")
+        found = [place for name in names for place in (file / name, file / "checkpoints" / name) if place.is_file()]
+        if found:
+            return max(found, key=lambda place: place.stat().st_mtime) if to_go_on else found[0]
+        if (file / "config.json").is_file():
+            raise CheckpointError(f"{file}: a folder of save_pretrained; load it in Python by seqmodels.load('{file}')")
+        raise CheckpointError(f"{file}: no {' or '.join(names)} in this folder, nor in its checkpoints/")
+    if not file.exists():
+        near = did_you_mean(file.name, os.listdir(file.parent)) if file.parent.is_dir() else ""
+        raise CheckpointError(f"{path}: no such checkpoint{near}")
+    return file
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -23,18 +46,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no such file, it is truncated, or it is not a checkpoint of this framework.
     """
-    path = Path(os.path.expandvars(os.path.expanduser(path)))
-    if path.is_dir():
-        raise CheckpointError(
-            f"{path} is a folder, expected a .ckpt file; for a saved folder use seqmodels.from_pretrained"
-        )
-    if not path.exists():
-        hint = did_you_mean(path.name, os.listdir(path.parent)) if path.parent.is_dir() else ""
-        raise CheckpointError(f"{path}: no such checkpoint{hint}")
+    path = find_checkpoint(path)
     if not zipfile.is_zipfile(path):
         raise CheckpointError(
             f"{path}: not a checkpoint, or one cut short ({path.stat().st_size} bytes); copy it again"
         )
+    import torch  # here, for the command line finds a file without waiting for it
+
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:

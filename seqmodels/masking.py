@@ -48,19 +48,13 @@ class _GatherRows(torch.autograd.Function):
         return _GatherRows.apply(gradient, inverse, index, ctx.partial), None, None, None
 
 
-def gather_rows(rows: Tensor, index: Tensor, inverse: Tensor, *, partial: bool = True) -> Tensor:
+def gather_rows(rows: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
     """Returns the rows (n, ...) that `index` (m,) names as (m, ...), with zeros where it is -1.
 
     Each row is named once at most, and `inverse` (n,) tells where, -1 if nowhere: `index[inverse[i]] == i`. Then the
     gradient costs no more than the result; that of plain indexing adds up row by row.
-
-    Args:
-        rows: (n, ...).
-        index: (m,) int64.
-        inverse: (n,) int64.
-        partial: whether there may be a -1; without, `index` is a permutation, which costs less.
     """
-    return _GatherRows.apply(rows, index, inverse, partial)  # type: ignore[no-any-return]
+    return _GatherRows.apply(rows, index, inverse, True)  # type: ignore[no-any-return]
 
 
 def reverse_within(values: Tensor, lengths: Tensor) -> Tensor:
@@ -74,7 +68,7 @@ def reverse_within(values: Tensor, lengths: Tensor) -> Tensor:
     source = torch.where(mirrored >= 0, mirrored, steps)
     source = source + time * torch.arange(batch, device=lengths.device).unsqueeze(1)
     permutation = source.flatten()
-    return gather_rows(values.flatten(0, 1), permutation, permutation, partial=False).view_as(values)
+    return _GatherRows.apply(values.flatten(0, 1), permutation, permutation, False).view_as(values)  # type: ignore[no-any-return]
 
 
 def masked_mean(values: Tensor, lengths: Tensor) -> Tensor:

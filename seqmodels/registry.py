@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar, cast
 
+from seqmodels.argument_types import check_types
 from seqmodels.errors import ConfigurationError, did_you_mean
 
 Entry = TypeVar("Entry")
@@ -90,6 +91,11 @@ class Registry(Generic[Entry]):
         """Tells whether `name` is a registered name, or the dotted path of a registered class."""
         return name in self._entries or name in map(dotted_path, self._entries.values())
 
+    def name_of(self, entry: type) -> str:
+        """Returns the name that a class is registered under, or the dotted path of another."""
+        names = {dotted_path(registered): name for name, registered in self._entries.items()}
+        return names.get(dotted_path(entry), dotted_path(entry))
+
     def get(self, name: str) -> type[Entry]:
         """Returns the class registered under `name`, or the one at that dotted path.
 
@@ -129,7 +135,8 @@ class Registry(Generic[Entry]):
         """Splits a spec into name and arguments.
 
         Raises:
-            ConfigurationError: the spec has no name, the name is unknown, an argument is unknown or missing.
+            ConfigurationError: the spec has no name, the name is unknown, an argument is unknown, missing, or not of the
+                type that the constructor says.
         """
         if isinstance(spec, str):
             name, given = spec, {}
@@ -151,6 +158,7 @@ class Registry(Generic[Entry]):
         missing = [key for key, value in known.items() if value.default is inspect.Parameter.empty and key not in given]
         if missing:
             raise ConfigurationError(f"{self.kind} '{name}' needs the argument '{missing[0]}'")
+        check_types(f"{self.kind} '{name}'", self.get(name), given)
         return name, given
 
     def with_argument(self, spec: Spec, argument: str, value: Any) -> Spec:

@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "seqmodels"
 # Each line imports from the lines above it; within a line from one another, but never mutually.
 LAYERS = (
     ("errors",),
-    ("masking", "registry", "precision", "checkpoint_file"),
+    ("argument_types",),
+    ("masking", "registry", "precision", "checkpoint_file", "listing"),
     ("data", "encoders", "embedders", "attention", "pooling", "crf", "tags", "dropout", "losses"),
     ("metrics",),
     ("decoders",),

@@ -11,6 +11,10 @@ from lightning.pytorch.utilities import rank_zero_only
 class EpochLines(Callback):
     """Prints the scores of each epoch with its seconds."""
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock of an epoch that is gone on with in its middle, where no other hook begins it."""
+        self._begin = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""
         self._begin = time.perf_counter()

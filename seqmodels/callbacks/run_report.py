@@ -35,8 +35,8 @@ class RunReport(Callback):
         self._batch_begin = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self._begin = time.perf_counter()
+        """Starts the clocks; that of the steps too, for an epoch that is gone on with in its middle."""
+        self._begin = self._batch_begin = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock of the training steps, which leaves validation out."""

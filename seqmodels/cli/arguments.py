@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from seqmodels.errors import CheckpointError, ConfigurationError, did_you_mean
+from seqmodels.checkpoint_file import find_checkpoint
+from seqmodels.errors import ConfigurationError, did_you_mean
 
 SHORT_FORMS = {"--input": "--data.init_args.predict", "-c": "--config"}
 KEYS = (
@@ -111,7 +112,7 @@ def take_apart(command: str, arguments: Sequence[str]) -> Arguments:
         parts.plugins += [name for name in _as_list(config.get("plugins")) if name not in parts.plugins]
         parts.ckpt_path = parts.ckpt_path or config.get("ckpt_path")
     if parts.ckpt_path is not None:
-        parts.ckpt_path = str(find_checkpoint(parts.ckpt_path))
+        parts.ckpt_path = str(find_checkpoint(parts.ckpt_path, to_go_on=command == "fit"))
         config_of_run = Path(parts.ckpt_path).parent.parent / "config.yaml"
         if command == "fit" and not parts.configs and config_of_run.is_file():
             parts.configs.append(str(config_of_run))
@@ -172,25 +173,6 @@ def read_config(path: str) -> dict[str, Any]:
             f"{path}: expected a mapping with the keys model, data and trainer, got {type(config).__name__}"
         )
     return config
-
-
-def find_checkpoint(path: str) -> Path:
-    """Returns the checkpoint file; of a run's folder, the best one in it, or else the last.
-
-    Raises:
-        CheckpointError: there is none; names the nearest name in that folder.
-    """
-    file = Path(os.path.expandvars(os.path.expanduser(path)))
-    if file.is_dir():
-        for candidate in (file / "best.ckpt", file / "last.ckpt"):
-            for place in (candidate, file / "checkpoints" / candidate.name):
-                if place.is_file():
-                    return place
-        raise CheckpointError(f"{file}: no best.ckpt or last.ckpt in this folder, nor in its checkpoints/")
-    if not file.exists():
-        near = did_you_mean(file.name, os.listdir(file.parent)) if file.parent.is_dir() else ""
-        raise CheckpointError(f"--ckpt_path {path}: no such checkpoint{near}")
-    return file
 
 
 def put_together(command: str, parts: Arguments, record: Mapping[str, Any] | None) -> list[str]:

@@ -33,6 +33,7 @@ def check_keys(parts: Arguments, record: Mapping[str, Any] | None) -> None:
             if isinstance(section, str) and name in SECTIONS:
                 chosen[name] = section
             elif isinstance(section, Mapping) and name in SECTIONS:
+                _check_same(path, name, section.get("class_path"), parts.ckpt_path, record)
                 chosen[name] = section.get("class_path", chosen.get(name))
                 check_known(path, f"{name}.", section, ("class_path", "init_args", "dict_kwargs"))
                 check_known(
@@ -53,6 +54,19 @@ def check_keys(parts: Arguments, record: Mapping[str, Any] | None) -> None:
             check_known("command line", f"--{first}.", rest[:1], _arguments("command line", first, chosen.get(first)))
         elif first == "trainer" and rest:
             check_known("command line", "--trainer.", rest[:1], _parameters(Trainer))
+
+
+def _check_same(
+    path: str, section: str, named: str | None, ckpt_path: str | None, record: Mapping[str, Any] | None
+) -> None:
+    if named is None or record is None or section != "model":
+        return
+    trained = str(record[section]["class_path"]).rpartition(".")[2]
+    if named.rpartition(".")[2] != trained:
+        raise ConfigurationError(
+            f"{path}: model is a {named}, but the checkpoint {ckpt_path} is of a {trained}; "
+            f"name the config that it was trained with, or none"
+        )
 
 
 def _arguments(where: str, section: str, class_path: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
 from seqmodels.encoders.recurrent import Recurrent, RecurrentInit
+from seqmodels.masking import lengths_to_mask
 
 # Added to gates of the LSTM on padded steps: it outweighs whatever the weights add, and float16 still holds it, so
 # that the sigmoid of its negative is exactly 0 and that of its positive exactly 1.
@@ -71,17 +72,17 @@ class LSTM(Recurrent):
     # the input gate and opens the forget gate there: c passes unchanged, and so does its gradient. More features, all
     # zero, fill up to a multiple of 8: the kernel lays out weights of an odd width slowly.
 
-    def _mark_padding(self, values: Tensor, padding: Tensor) -> Tensor:
-        marks = padding.to(values.dtype).unsqueeze(1)  # (steps, 1)
-        return torch.cat([values, pad(marks, (0, self._spare(values.size(1))))], dim=1)
+    def _mark_padding(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        padded = ~lengths_to_mask(lengths, inputs.size(1)).unsqueeze(2)  # (batch, time, 1)
+        return torch.cat([inputs, pad(padded.to(inputs.dtype), (0, _spare(inputs.size(2))))], dim=2)
 
     def _hold_on_marks(self, weights: Sequence[Tensor]) -> Sequence[Tensor]:
         input_weight, *others = weights
-        gates = input_weight.new_zeros(4, self.hidden_size, 1 + self._spare(input_weight.size(1)))
+        gates = input_weight.new_zeros(4, self.hidden_size, 1 + _spare(input_weight.size(1)))
         gates[0, :, 0], gates[1, :, 0] = -_SATURATION, _SATURATION
         return [torch.cat([input_weight, gates.flatten(0, 1)], dim=1), *others]
 
-    @staticmethod
-    def _spare(size: int) -> int:
-        """Returns how many features beside the mark fill a layer of `size` inputs up to a multiple."""
-        return -(size + 1) % _WIDTH_MULTIPLE
+
+def _spare(size: int) -> int:
+    """Returns how many features beside the mark fill a layer of `size` inputs up to a multiple."""
+    return -(size + 1) % _WIDTH_MULTIPLE

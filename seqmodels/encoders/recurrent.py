@@ -3,8 +3,7 @@
 The parameters live in the module of `torch.nn`, so weights trained there load one to one. What differs is how rows of
 unequal length are run. On CUDA they are packed. Elsewhere they are run padded, one layer and direction at a time, each
 row reversed within its own length for the backward direction: packing would lose the fused LSTM kernel of CPUs, and
-costs time quadratic in the number of steps. A batch that is mostly padding is run as a staircase, the longest rows
-first: segment by segment of time, each with the rows that are not over (see `seqmodels.encoders.staircase`).
+costs time quadratic in the number of steps. A batch that is mostly padding is run in groups of rows of like length.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from seqmodels.encoders.encoder import Encoder, check_batch
 from seqmodels.encoders.options import check_choice, check_dropout
-from seqmodels.encoders.staircase import Staircase, build_staircase
+from seqmodels.encoders.row_groups import index_groups, split_by_length
 from seqmodels.encoders.state import State, where_rows
 from seqmodels.errors import ConfigurationError
-from seqmodels.masking import last_step, zero_beyond
+from seqmodels.masking import gather_rows, last_step, reverse_within, zero_beyond
 
 RecurrentInit = Literal["uniform", "orthogonal"]
 Planes = tuple[Tensor, ...]  # a state in torch's layout: (num_layers * directions, batch, hidden_size), h before c
@@ -60,9 +59,9 @@ class Recurrent(Encoder):
     def _kernel(self) -> Callable[..., tuple[Tensor, ...]]:
         """Torch's kernel: returns the outputs, then the parts of the final state."""
 
-    def _mark_padding(self, values: Tensor, padding: Tensor) -> Tensor:
-        """Returns steps (steps, size) with what `_hold_on_marks` needs to know padding (steps,) by."""
-        return values
+    def _mark_padding(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Returns the inputs of a layer with what `_hold_on_marks` needs to know padded steps by."""
+        return inputs
 
     def _hold_on_marks(self, weights: Sequence[Tensor]) -> Sequence[Tensor]:
         """Returns weights with which the parts of the state beside h outlive padded steps."""
@@ -106,53 +105,62 @@ class Recurrent(Encoder):
         return torch.cat([last_step(forward, lengths), backward[:, 0]], dim=1)
 
     def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
-        staircase = build_staircase(lengths, inputs.size(1))
-        if staircase.order is not None:
-            planes = tuple(plane.index_select(1, staircase.order) for plane in planes)
-        values, final = self._run_layers(staircase.collect(inputs), staircase, planes)
-        if staircase.order is not None:
-            restore = staircase.order.argsort()
-            final = tuple(plane.index_select(1, restore) for plane in final)
-        return staircase.spread(values, inputs.size(0), inputs.size(1)), final
+        time = inputs.size(1)
+        # Looking at the lengths is free where they lie in the memory of the CPU; a traced graph must hold for all.
+        look = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+        groups = split_by_length(lengths, time) if look else []
+        if len(groups) > 1:
+            return self._run_in_groups(inputs, lengths, planes, groups)
+        ragged = not look or bool((lengths < time).any())
+        if not ragged:
+            return self._run_layers(inputs, lengths, planes, ragged)
+        outputs, final = self._run_layers(zero_beyond(inputs, lengths), lengths, planes, ragged)
+        return zero_beyond(outputs, lengths), final
 
-    def _run_layers(self, values: Tensor, staircase: Staircase, planes: Planes) -> tuple[Tensor, Planes]:
-        """Runs steps (steps, input_size) to (steps, output_size), one layer and direction at a time."""
+    def _run_in_groups(
+        self, inputs: Tensor, lengths: Tensor, planes: Planes, groups: list[tuple[Tensor, int]]
+    ) -> tuple[Tensor, Planes]:
+        """Runs groups of rows, each for its own number of steps."""
+        index, inverse = index_groups(groups, lengths, inputs.size(1))
+        compact = gather_rows(inputs.flatten(0, 1), index, inverse)  # (steps of all groups, input_size)
+        outputs, finals = [], []
+        parts = compact.split([rows.size(0) * steps for rows, steps in groups])
+        for (rows, steps), part in zip(groups, parts, strict=True):
+            initial = tuple(plane.index_select(1, rows) for plane in planes)
+            values, final = self._run_layers(part.view(-1, steps, self.input_size), lengths[rows], initial, ragged=True)
+            outputs.append(values.flatten(0, 1))
+            finals.append(final)
+        whole = gather_rows(torch.cat(outputs), inverse, index).view(*inputs.shape[:2], self.output_size)
+        restore = torch.cat([rows for rows, _ in groups]).argsort()
+        return whole, tuple(torch.cat(parts, dim=1).index_select(1, restore) for parts in zip(*finals, strict=True))
+
+    def _run_layers(self, inputs: Tensor, lengths: Tensor, planes: Planes, ragged: bool) -> tuple[Tensor, Planes]:
+        outputs = inputs  # (batch, time, size)
         finals = []
         for layer in range(self.num_layers):
             if layer > 0:
-                values = drop(values, self.dropout, self.training)
-            if staircase.index is not None:
-                values = self._mark_padding(values, staircase.index < 0)
+                outputs = drop(outputs, self.dropout, self.training)
+            if ragged:
+                outputs = self._mark_padding(outputs, lengths)
             streams = []
             for direction in range(self.directions):
-                number = layer * self.directions + direction
-                initial = tuple(plane[number : number + 1] for plane in planes)
-                stream = staircase.reverse(values) if direction == 1 else values
-                stream, final = self._run_direction(stream, staircase, initial, self.network.all_weights[number])
-                streams.append(staircase.reverse(stream) if direction == 1 else stream)
+                index = layer * self.directions + direction
+                initial = tuple(plane[index : index + 1] for plane in planes)
+                stream = reverse_within(outputs, lengths) if direction == 1 else outputs
+                stream, final = self._run_direction(stream, lengths, initial, self.network.all_weights[index], ragged)
+                streams.append(reverse_within(stream, lengths) if direction == 1 else stream)
                 finals.append(final)
-            values = torch.cat(streams, dim=1) if len(streams) > 1 else streams[0]
-        return values, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+            outputs = torch.cat(streams, dim=2) if len(streams) > 1 else streams[0]
+        return outputs, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
 
     def _run_direction(
-        self, values: Tensor, staircase: Staircase, state: Planes, weights: Sequence[Tensor]
+        self, inputs: Tensor, lengths: Tensor, initial: Planes, weights: Sequence[Tensor], ragged: bool
     ) -> tuple[Tensor, Planes]:
-        """Runs steps (steps, size) through the segments; a row keeps the state of the last segment that it is in."""
-        ragged = staircase.index is not None
-        weights = self._hold_on_marks(weights) if ragged else weights
-        parts = values.split([rows * steps for rows, steps in staircase.segments])
-        remaining = [rows for rows, _ in staircase.segments[1:]] + [0]
-        outputs, ended = [], []
-        for (rows, steps), part, rest in zip(staircase.segments, parts, remaining, strict=True):
-            output, *final = self._call(part.view(rows, steps, -1), None, state, weights)
-            outputs.append(output.flatten(0, 1))
-            ended.append([plane[:, rest:] for plane in final])
-            state = tuple(plane[:, :rest] for plane in final)
-        whole = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
-        state = tuple(torch.cat(planes, dim=1) for planes in zip(*reversed(ended), strict=True))
         if not ragged:
-            return whole, state
-        return whole, (whole.index_select(0, staircase.last).unsqueeze(0), *state[1:])
+            outputs, *final = self._call(inputs, None, initial, weights)
+            return outputs, tuple(final)
+        outputs, _, *others = self._call(inputs, None, initial, self._hold_on_marks(weights))
+        return outputs, (last_step(outputs, lengths).unsqueeze(0), *others)
 
     def _run_packed(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
         # A packed row has one step at least; the caller clears what comes of the rows that have none.

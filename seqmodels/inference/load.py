@@ -21,7 +21,7 @@ def load(path: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_siz
     """Loads a trained model from a checkpoint file, or from a folder made by `save_pretrained`.
 
     Args:
-        path: the checkpoint, made by the command line or in Python, or the folder.
+        path: the checkpoint, made by the command line or in Python; a run's folder, for its best one; or such a folder.
         plugins: modules of your own to import first, where the model uses what they register.
         batch_size: rows computed at once in prediction.
 
@@ -29,7 +29,7 @@ def load(path: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_siz
         CheckpointError: the file is missing, truncated, foreign, or names a class that is not registered.
     """
     import_plugins(plugins)
-    if Path(path).is_dir():
+    if (Path(path) / "config.json").is_file():
         return from_pretrained(path, batch_size=batch_size)
     checkpoint = read_checkpoint(path)
     weights = {
@@ -66,6 +66,8 @@ def from_pretrained(name: str | os.PathLike[str], *, plugins: Sequence[str] = ()
     """
     import_plugins(plugins)
     folder = Path(name)
+    if not folder.is_dir() and (str(name).startswith(("/", ".", "~")) or str(name).endswith("/")):
+        raise CheckpointError(f"{name}: no such folder; expected one made by save_pretrained, or a name on the hub")
     if not folder.is_dir():
         folder = _download(str(name))
     for file in ("config.json", "model.safetensors"):

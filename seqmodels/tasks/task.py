@@ -151,11 +151,14 @@ class Task(lightning.LightningModule, ABC):
     def _check_monitor(self) -> None:
         """Finds a misspelt monitor before an epoch is trained, not after it."""
         known = self.known_scores()
-        if self.monitor is not None and self.monitor not in known:
-            raise ConfigurationError(
-                f"monitor: {type(self).__name__} has no score '{self.monitor}' on this data"
-                f"{did_you_mean(self.monitor, known)}; it has: {', '.join(known)}"
-            )
+        watching = [*self.trainer.early_stopping_callbacks, *self.trainer.checkpoint_callbacks]
+        named = {type(callback).__name__: getattr(callback, "monitor", None) for callback in watching}
+        for where, monitor in {type(self).__name__: self.monitor, **named}.items():
+            if monitor is not None and monitor not in known:
+                raise ConfigurationError(
+                    f"{where}: monitor: there is no score '{monitor}' on this data{did_you_mean(monitor, known)}; "
+                    f"there are: {', '.join(known)}"
+                )
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns what a copy is made of: the network too, where it can be built.
@@ -250,6 +253,10 @@ class Task(lightning.LightningModule, ABC):
         """Returns the optimiser and the schedule, which is stepped after each step where it warms up."""
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         optimizer = self.optimizer_factory(parameters)
+        if self.trainer.gradient_clip_val:
+            # Fused optimisers can undo loss scaling in their own step, and Lightning then refuses to clip before it.
+            # Told that they cannot, it (or torch's scaler) does so first, and clipping is right.
+            optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
         if self.scheduler_factory is None:
             return optimizer
         scheduler = self.scheduler_factory(optimizer)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import pytest
 import torch
 import yaml
 
-from seqmodels.checkpoint_file import read_record
+from seqmodels.checkpoint_file import find_checkpoint, read_record
 from seqmodels.cli.arguments import put_together, take_apart
 
 FIT = ("fit", "--config", "classifier.yaml")
@@ -120,6 +121,48 @@ def test_going_on_from_a_checkpoint(command, folder, classifier):
     result = command(*FIT, "--ckpt_path", classifier.with_name("last.ckpt"), "--trainer.max_epochs", 3)
     assert result.status == 0, result.err
     assert [line.split(":")[0] for line in result.out.splitlines() if line.startswith("epoch")] == ["epoch 2"]
+
+
+def test_going_on_in_the_middle_of_an_epoch(command, folder):
+    config = yaml.safe_load((folder / "classifier.yaml").read_text())
+    middle = {"every_n_train_steps": 1, "save_top_k": -1, "filename": "{step}"}
+    config["trainer"]["callbacks"] = [{"class_path": "ModelCheckpoint", "init_args": middle}]
+    (folder / "middle.yaml").write_text(yaml.safe_dump(config))
+    assert command("fit", "--config", "middle.yaml").status == 0
+    checkpoint = folder / "runs" / "middle" / "version_0" / "checkpoints" / "step=6.ckpt"  # of 4 steps an epoch
+    result = command("fit", "--config", "middle.yaml", "--ckpt_path", checkpoint)
+    assert result.status == 0, result.err
+    assert [line.split(":")[0] for line in result.out.splitlines() if line.startswith("epoch")] == ["epoch 1"]
+
+
+def test_going_on_from_a_runs_folder_takes_the_newest_and_testing_the_best(tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    for age, name in enumerate(("interrupted", "last", "best")):
+        (checkpoints / f"{name}.ckpt").touch()
+        os.utime(checkpoints / f"{name}.ckpt", (age, age))
+    assert find_checkpoint(tmp_path).name == "best.ckpt"
+    assert find_checkpoint(tmp_path, to_go_on=True).name == "last.ckpt"
+    os.utime(checkpoints / "interrupted.ckpt", (7, 7))
+    assert find_checkpoint(tmp_path, to_go_on=True).name == "interrupted.ckpt"
+
+
+def test_a_checkpoint_of_another_task_is_refused(command, tagger):
+    result = command("test", "--config", "classifier.yaml", "--ckpt_path", tagger)
+    assert result.status == 2
+    assert "classifier.yaml: model is a SequenceClassifier, but the checkpoint" in result.err
+    assert "is of a SequenceTagger; name the config that it was trained with, or none" in result.err
+
+
+def test_a_monitor_of_a_callback_that_is_no_score(command, folder):
+    config = yaml.safe_load((folder / "classifier.yaml").read_text())
+    config["trainer"]["callbacks"] = [{"class_path": "EarlyStopping", "init_args": {"monitor": "val_acc"}}]
+    (folder / "stop.yaml").write_text(yaml.safe_dump(config))
+    result = command("fit", "--config", "stop.yaml")
+    assert result.status == 2
+    assert (
+        "EarlyStopping: monitor: there is no score 'val_acc' on this data (did you mean 'val_accuracy'?)" in result.err
+    )
 
 
 def test_going_on_takes_the_config_of_the_run(classifier):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_other_files_are_refused(tmp_path):
     for name in ("notes.txt", "bare.pkl", "empty.ckpt"):
         with pytest.raises(CheckpointError, match=rf"{name}: not a checkpoint, or one cut short \(\d+ bytes\)"):
             seqmodels.load(tmp_path / name)
-    with pytest.raises(CheckpointError, match=r"is a folder, expected a \.ckpt file"):
+    with pytest.raises(CheckpointError, match=r"no best\.ckpt or last\.ckpt in this folder"):
         read_record(tmp_path)
 
 
@@ -266,3 +267,14 @@ def test_a_checkpoint_of_the_command_line_is_the_same_thing(toy, checkpoints, tm
     assert typed["data"]["class_path"] == written["data"]["class_path"]
     assert {**typed["data"]["init_args"], "predict": None} == {**written["data"]["init_args"], "predict": None}
     assert len(seqmodels.load(path).predict(["Ada Lovelace"])[0]) == 2
+
+
+def test_a_runs_folder_stands_for_its_best_checkpoint(checkpoints, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copy(checkpoints["label"], tmp_path / "checkpoints" / "best.ckpt")
+    assert seqmodels.load(tmp_path).names == seqmodels.load(checkpoints["label"]).names
+
+
+def test_a_missing_folder_is_not_looked_for_on_the_hub(tmp_path):
+    with pytest.raises(CheckpointError, match="no such folder; expected one made by save_pretrained"):
+        seqmodels.from_pretrained(tmp_path / "nope")

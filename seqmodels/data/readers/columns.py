@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from seqmodels.data.readers.reader import Example, Reader
+from seqmodels.data.readers.reader import Example, Reader, check_lengths, reader_registry
 from seqmodels.errors import ConfigurationError, DataError, did_you_mean
 
 
@@ -13,6 +14,7 @@ class NamedColumns:
     """Says which column holds what, and makes an example of a row.
 
     Args:
+        reader: the name of the reader whose columns they are, for messages.
         text: column of raw text. One of `text`, `tokens` and `features` must be given.
         tokens: column of tokens: a list, or one string of them with `token_separator` between.
         features: column of feature sequences: for each step a list of numbers, or one number.
@@ -30,6 +32,7 @@ class NamedColumns:
 
     def __init__(
         self,
+        reader: str,
         *,
         text: str | None = None,
         tokens: str | None = None,
@@ -47,7 +50,8 @@ class NamedColumns:
         chosen = [key for key, column in inputs.items() if column is not None]
         if len(chosen) != 1:
             raise ConfigurationError(
-                f"exactly one of text, tokens and features must name a column, got {', '.join(chosen) or 'none'}"
+                f"exactly one of text, tokens and features must name a column, got {', '.join(chosen) or 'none'}; "
+                f"such as reader: {{name: {reader}, text: text, label: label}}"
             )
         self.inputs = chosen[0]
         self._input_column = str(inputs[self.inputs])
@@ -95,7 +99,8 @@ class NamedColumns:
         """Makes an example of a row that was found at `where`.
 
         Raises:
-            DataError: a column is missing, or its value is not of the kind that was asked for.
+            DataError: a column is missing, its value is not of the kind that was asked for, or the example's parts differ in
+                length.
         """
         self.check(row.keys(), where, targets=targets)
         example: Example = {}
@@ -120,6 +125,7 @@ class NamedColumns:
             example["mask"] = _mask(row[self._mask_column], f"{where}: column '{self._mask_column}'")
         if self._id_column is not None:
             example["id"] = _label(row[self._id_column], f"{where}: column '{self._id_column}'")
+        check_lengths(example, self.inputs, where)
         return example
 
 
@@ -153,9 +159,14 @@ def _features(value: object, where: str) -> list[list[float]]:
     if not _is_list(value):
         raise DataError(f"{where}: expected a list with the numbers of each step, found {_shown(value)}")
     try:
-        return [[float(number) for number in step] if _is_list(step) else [float(step)] for step in value]
-    except (TypeError, ValueError) as error:
+        steps = [[float(number) for number in step] if _is_list(step) else [float(step)] for step in value]
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{where}: expected numbers at every step: {error}") from error
+    for place, step in enumerate(steps, start=1):
+        if not all(map(math.isfinite, step)):
+            found = next(number for number in step if not math.isfinite(number))
+            raise DataError(f"{where}: expected finite numbers, found {found} at step {place}")
+    return steps
 
 
 def _mask(value: object, where: str) -> list[bool]:
@@ -207,6 +218,7 @@ class TableReader(Reader):
         label_separator: str = ",",
     ) -> None:
         self._named = NamedColumns(
+            reader_registry.name_of(type(self)),
             text=text,
             tokens=tokens,
             features=features,

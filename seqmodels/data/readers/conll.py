@@ -48,6 +48,7 @@ class ConllReader(Reader):
         tokens: list[str] = []
         tags: list[str] = []
         first: tuple[int, int, bool] | None = None  # line, columns, whether tabs separate them
+        advice = ""
         for number, line in read_lines(path, self._encoding):
             if not line.strip(" \t"):
                 if tokens:
@@ -58,13 +59,15 @@ class ConllReader(Reader):
                 continue
             tabs = "\t" in line if first is None else first[2]
             columns = line.split("\t") if tabs else re.split(" +", line.strip(" "))
+            if self._comment is None and line.startswith("#") and (first is None or len(columns) != first[1]):
+                advice = "; if lines that begin with # are comments, give the reader comment: '#'"
             if first is None:
-                self._check_first(columns, f"{path}:{number}", targets)
+                self._check_first(columns, f"{path}:{number}", targets, advice)
                 first = (number, len(columns), tabs)
             elif len(columns) != first[1]:
                 raise DataError(
                     f"{path}:{number}: expected {first[1]} {'tab' if tabs else 'space'}-separated columns as in line "
-                    f"{first[0]}, found {len(columns)}"
+                    f"{first[0]}, found {len(columns)}{advice}"
                 )
             token = columns[self._token_column]
             tag = columns[self._tag_column] if targets else ""
@@ -75,14 +78,14 @@ class ConllReader(Reader):
         if tokens:
             yield _example(tokens, tags, targets)
 
-    def _check_first(self, columns: list[str], where: str, targets: bool) -> None:
+    def _check_first(self, columns: list[str], where: str, targets: bool, advice: str) -> None:
         wanted = {"token": self._token_column} | ({"tag": self._tag_column} if targets else {})
         count = len(columns)
         places = {name: index if index >= 0 else count + index for name, index in wanted.items()}
         if any(not 0 <= place < count for place in places.values()) or (targets and places["token"] == places["tag"]):
             listed = ", ".join(f"{name} in column {index}" for name, index in wanted.items())
             raise DataError(
-                f"{where}: expected columns separated by tabs or spaces ({listed}), found {count}: {columns}"
+                f"{where}: expected columns separated by tabs or spaces ({listed}), found {count}: {columns}{advice}"
             )
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from seqmodels.data.readers.columns import NamedColumns
-from seqmodels.data.readers.reader import Example, Reader, check_encoding, read_lines, register_reader
+from seqmodels.data.readers.reader import (
+    Example,
+    Reader,
+    check_encoding,
+    read_lines,
+    reader_registry,
+    register_reader,
+)
 from seqmodels.errors import ConfigurationError, DataError, did_you_mean
 
 DELIMITER_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", " ": "space", "|": "bar"}
@@ -25,7 +33,8 @@ class CsvReader(Reader):
         tags: column of tags, one for each token, with `token_separator` between them.
         id: column that names the example in predictions.
         columns: names of the columns of a file without a header line; default: the first line names them.
-        delimiter: the character between columns; default: a tab for `.tsv` and `.tab`, else a comma.
+        delimiter: the character between columns; default: a tab for `.tsv` and `.tab`, and where a file without such
+            an ending, as standard input, has one in its first line; else a comma.
         quoting: whether `"` quotes columns that hold delimiters or line breaks; false for files that know no quoting.
         strip: whether spaces around every value are dropped.
         token_separator: what stands between tokens; `""` makes every character a token.
@@ -53,6 +62,7 @@ class CsvReader(Reader):
         encoding: str = "utf-8",
     ) -> None:
         self._named = NamedColumns(
+            reader_registry.name_of(type(self)),
             text=text,
             tokens=tokens,
             label=label,
@@ -85,9 +95,15 @@ class CsvReader(Reader):
         Raises:
             DataError: a column is missing, a row has more or fewer columns than the header, a quote is never closed.
         """
-        delimiter = self._delimiter or ("\t" if Path(path.name.removesuffix(".gz")).suffix in (".tsv", ".tab") else ",")
+        lines = (line for _, line in read_lines(path, self._encoding))
+        head = []
+        for line in lines:
+            head.append(line)
+            if line.strip():
+                break
+        delimiter = self._delimiter or _delimiter(path, head)
         names: list[str] | None = None
-        for number, row in self._rows(path, delimiter):
+        for number, row in self._rows(path, chain(head, lines), delimiter):
             where = f"{path}:{number}"
             if names is None and self._columns is None:
                 names = [name.strip() for name in row]
@@ -103,12 +119,14 @@ class CsvReader(Reader):
             values = [value.strip() for value in row] if self._strip else row
             yield self._named.example(dict(zip(names, values, strict=True)), where, targets=targets)
 
-    def _rows(self, path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    def _rows(self, path: Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
         """Yields each row that is not blank with the number of its first line."""
         csv.field_size_limit(2**31 - 1)  # a text may be longer than 128 KiB
-        lines = (line + "\n" for _, line in read_lines(path, self._encoding))
         rows = csv.reader(
-            lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if self._quoting else csv.QUOTE_NONE, strict=True
+            (line + "\n" for line in lines),
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if self._quoting else csv.QUOTE_NONE,
+            strict=True,
         )
         number = 1
         try:
@@ -132,3 +150,10 @@ class CsvReader(Reader):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise DataError(f"{where}: expected different column names, found {', '.join(twice)} more than once")
+
+
+def _delimiter(path: Path, head: Sequence[str]) -> str:
+    # What is not told by the ending, as of standard input, the first line tells.
+    ending = Path(path.name.removesuffix(".gz")).suffix
+    has_tab = any("\t" in line for line in head)
+    return "\t" if ending in (".tsv", ".tab") or (not ending and has_tab) else ","

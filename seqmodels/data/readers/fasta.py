@@ -87,6 +87,11 @@ class FastaReader(Reader):
                 if key not in seen and not empty:
                     raise DataError(f"{path}: no header has {key}=...; they have: {', '.join(sorted(seen)) or 'none'}")
 
+    def files(self, path: Path) -> list[Path]:
+        """Returns the file of sequences with those of labels and mask beside it; a zip or a folder is whole."""
+        beside = () if path.is_dir() or _is_zip(path) else (self._labels, self._mask)
+        return [path, *(path.parent / name for name in beside if name is not None)]
+
     def _sequence_file(self, files: _Files, path: Path) -> str:
         if self._sequences is not None and files.sequences is None:
             return self._sequences

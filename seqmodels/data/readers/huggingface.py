@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqmodels.data.readers.columns import NamedColumns
-from seqmodels.data.readers.reader import Example, Reader, register_reader, resolve_path
+from seqmodels.data.readers.reader import Example, Reader, reader_registry, register_reader, resolve_path
 from seqmodels.errors import DataError, did_you_mean
 
 BATCH_ROWS = 1024  # rows turned into Python objects at a time
@@ -54,6 +54,7 @@ class HuggingFaceReader(Reader):
         label_separator: str = ",",
     ) -> None:
         self._named = NamedColumns(
+            reader_registry.name_of(type(self)),
             text=text,
             tokens=tokens,
             features=features,

@@ -13,8 +13,9 @@ from seqmodels.errors import DataError
 
 @register_reader("jsonl")
 class JsonLinesReader(TableReader):
-    """Reads one JSON object a line, in UTF-8. Blank lines are passed over. Its arguments
-    are those of every table, `TableReader`, with keys as columns.
+    """Reads one JSON object a line, in UTF-8; blank lines are passed over.
+
+    Its arguments are those of every table, with keys as columns.
     """
 
     def read(self, path: Path, *, targets: bool = True) -> Iterator[Example]:

@@ -14,8 +14,9 @@ BATCH_ROWS = 1024  # rows turned into Python objects at a time
 
 @register_reader("parquet")
 class ParquetReader(TableReader):
-    """Reads a Parquet file of one example a row; only the columns that are named are read. Its
-    arguments are those of every table, `TableReader`.
+    """Reads a Parquet file of one example a row; only the columns that are named are read.
+
+    Its arguments are those of every table.
     """
 
     def read(self, path: Path, *, targets: bool = True) -> Iterator[Example]:

@@ -63,6 +63,10 @@ class Reader(ABC):
         """
         return resolve_path(path)
 
+    def files(self, path: Path) -> list[Path]:
+        """Returns the files that `read(path)` looks at, there or not: what was read is read anew when one changes."""
+        return [path]
+
 
 reader_registry: Registry[Reader] = Registry("reader", Reader)
 register_reader = reader_registry.register
@@ -188,19 +192,22 @@ def read_examples(reader: Reader, path: str | os.PathLike[str], *, targets: bool
     resolved = reader.resolve(os.fspath(path))
     number = 0
     for number, example in enumerate(reader.read(resolved, targets=targets), start=1):
-        _check_lengths(example, reader, f"{resolved}: example {number}")
+        check_lengths(example, reader.inputs, f"{resolved}: example {number}")
         yield example
     if number == 0:
         raise DataError(f"{resolved}: holds no examples")
 
 
-def _check_lengths(example: Example, reader: Reader, where: str) -> None:
+def check_lengths(example: Example, inputs: str, where: str) -> None:
+    """Checks that an example found at `where` has a tag and a mask for each of its `inputs`, and even features.
+
+    Raises:
+        DataError: it has not.
+    """
     steps = len(example["tokens"]) if "tokens" in example else len(example.get("features", ()))
     for key, values in (("tags", example.get("tags")), ("mask", example.get("mask"))):
         if values is not None and len(values) != steps:
-            raise DataError(
-                f"{where}: expected {steps} {key}, one for each of its {reader.inputs}, found {len(values)}"
-            )
+            raise DataError(f"{where}: expected {steps} {key}, one for each of its {inputs}, found {len(values)}")
     sizes = set(map(len, example.get("features", ())))
     if len(sizes) > 1:
         raise DataError(f"{where}: expected as many features at every step, found {', '.join(map(str, sorted(sizes)))}")

@@ -31,7 +31,7 @@ class UeaReader(Reader):
         """Yields an example a case, its features (time, channels).
 
         Raises:
-            DataError: no `@data` line, no class where one is wanted, time stamps, a value that is no number,
+            DataError: no `@data` line, no class where one is wanted, time stamps, a value that is no finite number,
                 channels of different lengths or of another number than announced.
         """
         header: dict[str, list[str]] = {}
@@ -83,6 +83,8 @@ class UeaReader(Reader):
                 if self._missing is None:
                     raise DataError(f"{where}: a value is missing; say what stands in for it, such as missing: 0.0")
                 number = self._missing
+            if math.isinf(number):
+                raise DataError(f"{where}: expected a finite number, found {value.strip()!r}")
             values.append(number)
         return values
 
