@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +14,7 @@ from seqmodels.errors import ConfigurationError, did_you_mean
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 NUMBERS = {int: numbers.Integral, float: numbers.Real}
+POWER_OF_TEN = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")  # YAML 1.1 reads 1e-3 as text, jsonargparse as a number
 
 
 def check_types(owner: str, entry: type, given: Mapping[str, Any]) -> None:
@@ -44,6 +46,8 @@ def _fits(hint: Any, value: Any) -> bool:
         return True
     if hint is bool:
         return isinstance(value, bool)
+    if hint is float and isinstance(value, str) and POWER_OF_TEN.fullmatch(value):
+        return True
     if hint in NUMBERS:
         return isinstance(value, NUMBERS[hint]) and not isinstance(value, bool)
     if hint is str:

@@ -135,8 +135,8 @@ class Registry(Generic[Entry]):
         """Splits a spec into name and arguments.
 
         Raises:
-            ConfigurationError: the spec has no name, the name is unknown, an argument is unknown, missing, or not of the
-                type that the constructor says.
+            ConfigurationError: the spec has no name, the name is unknown, an argument is unknown, missing, or not
+                of the type that the constructor says.
         """
         if isinstance(spec, str):
             name, given = spec, {}

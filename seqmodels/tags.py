@@ -7,7 +7,7 @@ such as a part of speech, marks no chunk; bare `B`, `I`, `E`, `S` mark chunks wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
@@ -50,6 +50,22 @@ def marks_chunks(tag_names: Iterable[str]) -> bool:
     """Tells whether all the tags are O or mark chunks, and some do."""
     names = list(tag_names)
     return all(_is_outside(name) or split_tag(name) != _OUTSIDE for name in names) and not all(map(_is_outside, names))
+
+
+def odd_tags(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns the tags that mark no chunk of a type, with their counts, where nearly all others do; else none.
+
+    Nearly all are 90% of the occurrences that are not O, some of them with the prefix B: one mistyped tag, as `b-LOC`,
+    `X-LOC` or `B-` among others, would turn chunks into tags of which no scheme is known.
+
+    Args:
+        counts: how often each tag occurs.
+    """
+    inside = {tag: count for tag, count in counts.items() if not _is_outside(tag)}
+    typed = {tag for tag in inside if split_tag(tag)[1]}
+    odd = {tag: count for tag, count in inside.items() if tag not in typed}
+    begins = any(split_tag(tag)[0] == "B" for tag in typed)
+    return odd if begins and sum(odd.values()) <= 0.1 * sum(inside.values()) else {}
 
 
 def detect_scheme(tag_names: Iterable[str]) -> Scheme | None:

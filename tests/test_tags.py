@@ -17,6 +17,7 @@ from seqmodels.tags import (
     follows_scheme,
     iobes_to_bio,
     marks_chunks,
+    odd_tags,
     span_tags,
     spans,
 )
@@ -110,6 +111,24 @@ def test_tags_without_chunks_are_free() -> None:
     for constraints in (allowed_transitions(["NOUN", "VERB"], "bio"), allowed_transitions(["O", "I-X"], None)):
         assert [tuple(part.shape) for part in constraints] == [(2,), (2, 2), (2,)]
         assert all(part.dtype == torch.bool and part.all() for part in constraints)
+
+
+@pytest.mark.parametrize(
+    ("counts", "odd"),
+    [
+        ({"B-LOC": 60, "I-LOC": 30, "O": 500, "X-LOC": 7, "b-LOC": 3}, {"X-LOC": 7, "b-LOC": 3}),
+        ({"B-LOC": 60, "O": 500, "B-": 2, "I": 1}, {"B-": 2, "I": 1}),
+        ({"B-LOC": 89, "O": 500, "X-LOC": 11}, {}),
+        ({"B-LOC": 60, "I-LOC": 30, "O": 500, "_": 7}, {}),
+        ({"I-LOC": 60, "X-LOC": 1}, {}),
+        ({"B": 60, "I": 30, "O": 9}, {}),
+        ({"NOUN": 60, "VERB": 30, "X": 1}, {}),
+        ({"O": 9}, {}),
+        ({}, {}),
+    ],
+)
+def test_odd_tags(counts: dict[str, int], odd: dict[str, int]) -> None:
+    assert odd_tags(counts) == odd
 
 
 def test_errors() -> None:

@@ -22,12 +22,12 @@ from seqmodels.data.loader import SequenceLoader, evaluation_loader
 from seqmodels.data.partition import Partition
 from seqmodels.data.ragged import Ragged
 from seqmodels.data.readers import Example, create_reader, reader_registry
-from seqmodels.data.schema import Schema, TargetKind, build_schema
+from seqmodels.data.schema import Schema, Target, TargetKind, build_schema
 from seqmodels.data.statistics import DataStatistics, describe, format_table
 from seqmodels.data.store import EncodedSplit, Examples, encode_split, load_examples
 from seqmodels.data.tokenizer_training import tokenizer_registry
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
-from seqmodels.tags import bio_to_iobes, iobes_to_bio
+from seqmodels.tags import bio_to_iobes, iobes_to_bio, odd_tags
 
 Split = Literal["train", "validation", "test", "predict"]
 SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
@@ -36,6 +36,10 @@ SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
     "test": ("test",),
     "predict": ("predict",),
 }
+
+BATCH_SIZE = 32
+STANDARD_INPUT = "standard input"  # what messages call it
+FEW_TOKENS = 20  # of which the share of unknown ones tells nothing
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +86,7 @@ class LabelledSequences(SequenceDataModule):
         predict: str | None = None,
         tokenizer: str | dict[str, Any] = "word",
         characters: bool = False,
-        batch_size: int = 32,
+        batch_size: int = BATCH_SIZE,
         max_tokens: int | None = None,
         validation_fraction: float | None = None,
         test_fraction: float | None = None,
@@ -163,6 +167,10 @@ class LabelledSequences(SequenceDataModule):
         if self.schema is not self._encoded_by:
             self._encoded.clear()
             self._encoded_by = self.schema
+        if stage == "fit" and self.max_tokens is not None and self.batch_size != BATCH_SIZE:
+            _warn(
+                f"batch_size: {self.batch_size} is not used with max_tokens: {self.max_tokens}; leave one of them out"
+            )
         for split in self._splits(stage):
             if split not in self._encoded:
                 self._encode(split, self.schema)
@@ -280,7 +288,9 @@ class LabelledSequences(SequenceDataModule):
         paths, spec = self._sources(split)
         reader = create_reader(spec)
         cache_dir = self.cache_dir
+        names = None
         if split == "predict" and paths in ([], ["-"]):
+            names = [STANDARD_INPUT]
             paths = [self._spool_standard_input()]
             cache_dir = os.path.dirname(paths[0])  # what came by standard input is not kept
         convert = self._convert if self.tag_scheme is not None else None
@@ -290,6 +300,7 @@ class LabelledSequences(SequenceDataModule):
             cache_dir=cache_dir,
             convert=convert,
             conversion=str(self.tag_scheme),
+            names=names,
         )
 
     def _convert(self, example: Example) -> Example:
@@ -312,11 +323,21 @@ class LabelledSequences(SequenceDataModule):
 
     def _partition(self, train: Examples) -> dict[Split, Examples]:
         """Parts the training rows into training, validation and test data, as fractions and folds say."""
+        count = len(train)
+        if self.partition.folds is not None and self.partition.folds > count:
+            raise DataError(
+                f"{train.origin}: folds: {self.partition.folds} needs as many rows, found {count}; give fewer folds"
+            )
         by_label = self.partition.folds is not None and self.reader.targets == "label"
-        parts = self.partition.rows(len(train), train.column("label") if by_label else None)
+        parts = self.partition.rows(count, train.column("label") if by_label else None)
         for split, rows in parts.items():
             if not len(rows):
-                raise DataError(f"{train.origin}: {len(train)} rows are too few to part: none is left for {split}")
+                raise DataError(
+                    f"{train.origin}: {count} {'row is' if count == 1 else 'rows are'} too few to part: "
+                    f"none is left for {split}"
+                )
+            if self.partition.fractions.get(split) is not None and len(rows) < 2:
+                _warn(f"{split}: {split}_fraction: {self.partition.fractions[split]} of {count} rows is 1 row only")
         if len(parts) == 1:
             return {"train": train}
         return {cast(Split, split): train.select(rows) for split, rows in parts.items()}
@@ -331,7 +352,7 @@ class LabelledSequences(SequenceDataModule):
             )
         train = self.examples("train")
         try:
-            return build_schema(
+            schema = build_schema(
                 train,
                 inputs=self.reader.inputs,
                 target=cast("TargetKind | None", self.reader.targets),
@@ -339,7 +360,10 @@ class LabelledSequences(SequenceDataModule):
                 characters=self.characters,
             )
         except DataError as error:
-            raise DataError(f"{train.origin}: {error}") from error
+            raise train.located(error) from error
+        if schema.target:
+            _judge_target(schema.target)
+        return schema
 
     def _encode(self, split: Split, schema: Schema) -> None:
         examples = self.examples(split)
@@ -351,6 +375,8 @@ class LabelledSequences(SequenceDataModule):
         )
         if encoded.unseen and schema.target:
             self._judge_unseen(split, encoded, schema, examples.origin)
+        if split == "predict" and schema.tokens:
+            _judge_tokens(encoded.unknown_tokens, int(encoded.encoded.steps().lengths().sum()))
         if encoded.truncated:
             _warn(
                 f"{split}: {encoded.truncated} of {len(examples)} rows were cut to max_length: {self.max_length} steps"
@@ -373,9 +399,10 @@ class LabelledSequences(SequenceDataModule):
                 f"{origin}: none of its {kind} is among the {known} of training: found {_enumerate(names)}, "
                 f"expected {_enumerate(schema.target.names)}"
             )
+        count = sum(encoded.unseen.values())
         _warn(
-            f"{split}: {sum(encoded.unseen.values())} {kind} are not in training and always counted wrong: "
-            + ", ".join(f"{name} ({count}x)" for name, count in encoded.unseen.most_common(10))
+            f"{split}: {count} {f'{kind[:-1]} is' if count == 1 else f'{kind} are'} not in training and always counted "
+            "wrong: " + ", ".join(f"{name} ({count}x)" for name, count in encoded.unseen.most_common(10))
         )
 
     def _evaluation_loader(self, split: Split) -> DataLoader[Batch]:
@@ -385,6 +412,30 @@ class LabelledSequences(SequenceDataModule):
         if self.num_workers == 0:  # right for text: a batch takes less time than handing it over does
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         return self.num_workers
+
+
+def _judge_target(target: Target) -> None:
+    """Warns of targets of training data that are hardly meant as they are."""
+    kind = "tag" if target.kind == "tags" else "label"
+    if len(target.names) == 1 and target.kind != "labels":  # having one of several labels, or not, can be learnt
+        _warn(f"the training data has one {kind} only: {target.names[0]}; there is nothing to learn")
+    odd = odd_tags(dict(zip(target.names, target.counts, strict=True))) if target.kind == "tags" else {}
+    if odd:
+        listed = ", ".join(f"{name} ({count}x)" for name, count in sorted(odd.items(), key=lambda item: -item[1])[:10])
+        more = f" and {len(odd) - 10} more" if len(odd) > 10 else ""
+        _warn(
+            f"tags look like BIO except {listed}{more}: entity F1 and constraints need all of them to mark chunks; "
+            f"mend them in the training data"
+        )
+
+
+def _judge_tokens(unknown: int, tokens: int) -> None:
+    """Warns of data to predict that can hardly be of the kind that the model was trained on."""
+    if tokens >= FEW_TOKENS and unknown > tokens / 2:
+        _warn(
+            f"predict: {100 * unknown / tokens:.0f}% of the {tokens} tokens are unknown to the model; "
+            f"expected data as in training (language, columns, spelling)"
+        )
 
 
 def _knows_any(encoded: EncodedSplit) -> bool:

@@ -21,6 +21,23 @@ from seqmodels.registry import Spec
 TargetKind = Literal["label", "labels", "tags"]
 
 
+class ExampleError(DataError):
+    """An example does not fit the schema, or the others.
+
+    Args:
+        example: the example.
+        row: its number among those at hand, from 0; a caller that knows where they came from can give another.
+        problem: what was expected and what was found.
+    """
+
+    def __init__(self, example: Example, row: int, problem: str) -> None:
+        name = f"'{example['id']}'" if example.get("id") else row + 1
+        super().__init__(f"example {name}: {problem}")
+        self.example = example
+        self.row = row
+        self.problem = problem
+
+
 @dataclass(frozen=True)
 class TokenInput:
     """Text or words read as token ids."""
@@ -140,7 +157,8 @@ class Schema:
 
         Raises:
             DataError: an example lacks the input (or, with `targets`, the target) that the schema was built from, has
-                another number of features, or a number of tags that differs from its number of tokens.
+                another number of features or one that is not finite, or a number of tags that differs from its number
+                of tokens.
         """
         encoded = self._encode_features(examples, first) if self.features else self._encode_tokens(examples, first)
         if targets and self.target:
@@ -149,14 +167,16 @@ class Schema:
 
     def _encode_features(self, examples: Sequence[Example], first: int) -> Encoded:
         assert self.features
+        rows = []
         for number, example in enumerate(examples, first):
             for step in _value(example, "features", number):
                 if len(step) != self.features.size:
-                    raise DataError(
-                        f"example {_name(example, number)}: expected {self.features.size} features a step, "
-                        f"as in training, got {len(step)}"
+                    raise ExampleError(
+                        *(example, number),
+                        f"expected {self.features.size} features a step, as in training, got {len(step)}",
                     )
-        return Encoded(features=Ragged.from_rows([e["features"] for e in examples], np.float32, self.features.size))
+            rows.append(_numbers(example, number))
+        return Encoded(features=Ragged.from_rows(rows, np.float32, self.features.size))
 
     def _encode_tokens(self, examples: Sequence[Example], first: int) -> Encoded:
         assert self.tokens
@@ -191,14 +211,13 @@ class Schema:
             tags = [target.id_of(tag) for tag in _value(example, "tags", number)]
             mask = example.get("mask")
             if "tokens" in example and len(tags) != len(example["tokens"]):
-                raise DataError(
-                    f"example {_name(example, number)}: expected {len(example['tokens'])} tags, one for each token, "
-                    f"found {len(tags)}"
+                raise ExampleError(
+                    *(example, number),
+                    f"expected {len(example['tokens'])} tags, one for each token, found {len(tags)}",
                 )
             if mask and len(mask) != len(tags):
-                raise DataError(
-                    f"example {_name(example, number)}: expected {len(tags)} entries of mask, one for each tag, "
-                    f"found {len(mask)}"
+                raise ExampleError(
+                    *(example, number), f"expected {len(tags)} entries of mask, one for each tag, found {len(mask)}"
                 )
             rows.append([tag if kept else IGNORED for tag, kept in zip(tags, mask, strict=True)] if mask else tags)
         return Ragged.from_rows(rows, np.int32)
@@ -225,7 +244,7 @@ def build_schema(
 
     Raises:
         ConfigurationError: characters are asked for with a tokenizer that has no words, or with features.
-        DataError: there are no examples, no labels, or feature sequences of different sizes.
+        DataError: there are no examples, no labels, or feature sequences of different sizes or not of finite numbers.
     """
     if inputs == "features":
         if characters:
@@ -281,14 +300,14 @@ def _measure_features(examples: Iterable[Example]) -> FeatureInput:
     size, steps = 0, 0
     total = squares = np.zeros(0)
     for number, example in enumerate(examples):
-        values = np.asarray(_value(example, "features", number), dtype=np.float64)
+        values = _numbers(example, number).astype(np.float64)
         if not values.size:
             continue
         if not size:
             size = values.shape[1]
             total, squares = np.zeros(size), np.zeros(size)
         if values.shape[1] != size:
-            raise DataError(f"example {_name(example, number)}: expected {size} features a step, got {values.shape[1]}")
+            raise ExampleError(example, number, f"expected {size} features a step, got {values.shape[1]}")
         steps += len(values)
         total += values.sum(0)
         squares += (values**2).sum(0)
@@ -297,6 +316,25 @@ def _measure_features(examples: Iterable[Example]) -> FeatureInput:
     mean = total / steps
     std = np.sqrt(np.maximum(squares / steps - mean**2, 0))
     return FeatureInput(size, tuple(mean.tolist()), tuple(value if value > 1e-8 else 1.0 for value in std.tolist()))
+
+
+def _numbers(example: Example, number: int) -> Array:
+    """Returns the features (time, size) as float32, if they are finite numbers of that type."""
+    features = _value(example, "features", number)
+    try:
+        with np.errstate(over="ignore"):
+            values = np.asarray(features, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ExampleError(example, number, f"expected as many numbers at every step: {error}") from error
+    finite = np.isfinite(values)
+    if not finite.all():
+        step, place = np.argwhere(~finite)[0].tolist()
+        raise ExampleError(
+            *(example, number),
+            f"expected finite numbers (float32), found {features[step][place]} in feature {place + 1} of step "
+            f"{step + 1}; mend the value, or leave the example out",
+        )
+    return values
 
 
 def _encode_characters(characters: CharacterInput, words: Sequence[Sequence[str]]) -> tuple[Ragged, Ragged]:
@@ -327,11 +365,5 @@ def _words(example: Example, number: int) -> list[str]:
 
 def _value(example: Example, key: str, number: int) -> Any:
     if key not in example or example[key] is None:  # type: ignore[literal-required]
-        raise DataError(
-            f"example {_name(example, number)}: expected the key '{key}', found: {', '.join(example) or 'none'}"
-        )
+        raise ExampleError(example, number, f"expected the key '{key}', found: {', '.join(example) or 'none'}")
     return example[key]  # type: ignore[literal-required]
-
-
-def _name(example: Example, number: int) -> str:
-    return f"'{example['id']}'" if example.get("id") else str(number + 1)

@@ -20,7 +20,7 @@ import numpy as np
 from seqmodels.data.encoded import UNSEEN, Encoded, truncate
 from seqmodels.data.ragged import Array, Ragged, RaggedWriter
 from seqmodels.data.readers.reader import Example, Reader, read_examples
-from seqmodels.data.schema import Schema
+from seqmodels.data.schema import ExampleError, Schema
 from seqmodels.errors import DataError
 from seqmodels.registry import Spec
 
@@ -40,11 +40,22 @@ class Examples:
     Args:
         dataset: one row an example; a key that an example does not have is null.
         origin: the path or paths that they came from, for messages.
+        sizes: how many of them (before any were chosen) came from each path; default: all from `origin`.
+        chosen: (rows,) the number of each among those that the paths hold together; default: they are all there.
     """
 
-    def __init__(self, dataset: datasets.Dataset, origin: str) -> None:
+    def __init__(
+        self,
+        dataset: datasets.Dataset,
+        origin: str,
+        *,
+        sizes: Sequence[tuple[str, int]] = (),
+        chosen: Array | None = None,
+    ) -> None:
         self.dataset = dataset
         self.origin = origin
+        self._sizes = sizes
+        self._chosen = chosen
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -70,7 +81,21 @@ class Examples:
 
     def select(self, rows: Sequence[int] | Array) -> Examples:
         """Returns the examples of the chosen rows."""
-        return Examples(self.dataset.select(rows), self.origin)
+        rows = np.asarray(rows, dtype=np.int64)
+        chosen = rows if self._chosen is None else self._chosen[rows]
+        return Examples(self.dataset.select(rows), self.origin, sizes=self._sizes, chosen=chosen)
+
+    def located(self, error: DataError) -> DataError:
+        """Returns an error of a schema with the path, and the number of the example in that file."""
+        if not isinstance(error, ExampleError):
+            return DataError(f"{self.origin}: {error}")
+        path, number = self.origin, error.row if self._chosen is None else int(self._chosen[error.row])
+        for name, size in self._sizes:
+            if number < size:
+                path = name
+                break
+            number -= size
+        return DataError(f"{path}: {ExampleError(error.example, number, error.problem)}")
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -88,6 +113,7 @@ def load_examples(
     cache_dir: str | os.PathLike[str] | None = None,
     convert: Convert | None = None,
     conversion: str = "",
+    names: Sequence[str] | None = None,
 ) -> Examples:
     """Streams the examples of files into Arrow on disk, or finds them there from an earlier time.
 
@@ -102,6 +128,7 @@ def load_examples(
         cache_dir: where to keep the Arrow files; see `cache_folder`.
         convert: is applied to every example before it is stored.
         conversion: names what `convert` does; part of what the stored examples are found by.
+        names: what errors call the paths; default: as they are.
 
     Raises:
         DataError: of the reader, with `path:line`; an example cannot be stored; or the folder cannot be written.
@@ -109,18 +136,22 @@ def load_examples(
     import datasets
 
     folder = cache_folder(cache_dir) / "examples"
+    names = list(paths) if names is None else names
     parts = []
-    for path in paths:
+    for path, name in zip(paths, names, strict=True):
         key = _fingerprint(reader, reader_spec, path, f"{targets} {conversion}")
         stored = folder / f"{key}.arrow"
         if not stored.exists():
             examples = read_examples(reader, path, targets=targets)
             if convert is not None:
                 examples = _converted(examples, convert, path)
-            _write(examples, stored, _columns(reader, targets), path)
+            try:
+                _write(examples, stored, _columns(reader, targets), path)
+            except DataError as error:
+                raise DataError(str(error).replace(path, name)) from error
         parts.append(datasets.Dataset.from_file(str(stored)))
     joined = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
-    return Examples(joined, ", ".join(paths))
+    return Examples(joined, ", ".join(names), sizes=list(zip(names, map(len, parts), strict=True)))
 
 
 def _converted(examples: Iterable[Example], convert: Convert, path: str) -> Iterator[Example]:
@@ -142,7 +173,8 @@ def _fingerprint(reader: Reader, reader_spec: Spec, path: str, options: str) -> 
     if resolved.is_dir():
         stamps = [(str(file), *_stamp(file)) for file in sorted(resolved.rglob("*")) if file.is_file()]
     else:
-        stamps = [(str(resolved.absolute()), *_stamp(resolved))] if resolved.exists() else [(str(resolved),)]
+        files = reader.files(resolved)
+        stamps = [(str(file.absolute()), *_stamp(file)) if file.exists() else (str(file),) for file in files]
     source = inspect.getsourcefile(type(reader))
     code = (type(reader).__module__, type(reader).__qualname__, *(_stamp(Path(source)) if source else ()))
     facts = [reader_spec, options, stamps, code, version("seqmodels"), version("datasets"), sys.version]
@@ -251,7 +283,7 @@ def encode_split(
     The files lie in the cache folder and go when the result does.
 
     Raises:
-        DataError: an example does not fit the schema; names the split's path and the example.
+        DataError: an example does not fit the schema; names its path, and the example by its number there.
     """
     columns = _Columns(in_memory, cache_dir)
     unknown_tokens = unknown_characters = truncated = number = 0
@@ -260,7 +292,7 @@ def encode_split(
         try:
             encoded = schema.encode(chunk, targets=targets, first=number)
         except DataError as error:
-            raise DataError(f"{examples.origin}: {error}") from error
+            raise examples.located(error) from error
         if targets and schema.target:
             unseen.update(_unseen(chunk, schema, encoded))
         if max_length is not None:

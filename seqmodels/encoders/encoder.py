@@ -69,7 +69,10 @@ class Encoder(nn.Module, ABC):
         return last_step(outputs, lengths)
 
     def embedding_weights(self) -> Tensor | None:
-        """Returns the token embeddings (vocab_size, input_size) that it was trained with elsewhere, or None."""
+        """Returns the token embeddings (vocab_size, input_size) that it was trained with elsewhere, or None.
+
+        Where they do not require a gradient, the embedder that takes them over leaves them as they are, too.
+        """
         return None
 
     def _no_steps(self) -> str:

@@ -61,9 +61,9 @@ class PretrainedEncoder(Encoder):
         return self
 
     def embedding_weights(self) -> Tensor:
-        """Returns the model's token embeddings (vocab_size, input_size), as they are now."""
+        """Returns the model's token embeddings (vocab_size, input_size), to be trained unless it is frozen."""
         weight: Tensor = self.network.get_input_embeddings().weight
-        return weight.detach()
+        return weight.detach().requires_grad_(not self.frozen)
 
     def forward(self, inputs: Tensor, lengths: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Encodes whole sequences; see `Encoder.forward`. The state is None: there is nothing to carry.
@@ -109,11 +109,14 @@ def resolve_pretrained(spec: EncoderSpec) -> EncoderSpec:
 
 
 def pretrained_embedding_size(spec: EncoderSpec) -> int | None:
-    """Returns the `input_size` that the pretrained model of a spec asks for; None for every other encoder.
+    """Returns the `input_size` that the pretrained model of a spec, or of its first layer, asks for; None for others.
 
     Raises:
         ConfigurationError: `transformers` is not installed, or the model's configuration cannot be read.
     """
+    layers = spec.get("layers") if isinstance(spec, Mapping) else None
+    if isinstance(layers, list) and layers:
+        return pretrained_embedding_size(layers[0])
     resolved = resolve_pretrained(spec)
     if not isinstance(resolved, Mapping) or resolved.get("config") is None:
         return None

@@ -96,6 +96,10 @@ class Stacked(Encoder):
         """Returns (batch, output_size): the last layer's summary."""
         return self._encoders()[-1].summary(outputs, lengths)
 
+    def embedding_weights(self) -> Tensor | None:
+        """Returns those of the first layer, which is the one that reads embedded tokens."""
+        return self._encoders()[0].embedding_weights()
+
     def _encoders(self) -> list[Encoder]:
         return list(self.layers)  # type: ignore[arg-type]
 

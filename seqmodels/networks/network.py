@@ -35,6 +35,9 @@ class Network(nn.Module, ABC):
             embedder = embedder_registry.with_argument(embedder, "embedding_dim", size)
         self.embedder = embedder_registry.create(embedder, schema)
         self.encoder = create_encoder(encoder, self.embedder.output_size)
+        weights, table = self.encoder.embedding_weights(), self.embedder.token_weights()
+        if weights is not None and table is not None and not weights.requires_grad:
+            table.requires_grad_(False)
 
     @property
     def target(self) -> Target:

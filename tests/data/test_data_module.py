@@ -158,11 +158,64 @@ def test_folds_are_disjoint_and_even_by_label(tmp_path: Path):
 
 def test_too_few_rows_to_part(tmp_path: Path):
     data = labelled(tmp_path, train=csv(tmp_path, "train", ["pos\tx"]), validation_fraction=0.5)
-    with pytest.raises(DataError, match=r"train\.tsv: 1 rows are too few to part: none is left for train"):
+    with pytest.raises(DataError, match=r"train\.tsv: 1 row is too few to part: none is left for train"):
         data.setup("fit")
 
 
+def test_more_folds_than_rows(tmp_path: Path):
+    for fold in range(7):
+        data = labelled(tmp_path, folds=7, fold=fold)
+        with pytest.raises(DataError, match=r"train\.tsv: folds: 7 needs as many rows, found 5; give fewer folds"):
+            data.setup("fit")
+
+
+def test_warns_of_a_fraction_of_one_row(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    labelled(tmp_path, validation_fraction=0.1).setup("fit")
+    assert "validation: validation_fraction: 0.1 of 5 rows is 1 row only" in caplog.text
+    caplog.clear()
+    labelled(tmp_path, validation_fraction=0.4).setup("fit")
+    assert not caplog.text
+
+
+def test_an_example_is_named_by_its_row_in_the_file_after_a_split(tmp_path: Path):
+    lines = ['{"x": [[1, 2]], "y": "a"}', '{"x": [[1, 2]], "y": "b"}'] * 40
+    lines[66] = '{"x": [[1, 2, 3]], "y": "a"}'
+    reader = {"name": "jsonl", "features": "x", "label": "y"}
+    for arguments in ({"validation_fraction": 0.3}, {"folds": 3}):
+        data = LabelledSequences(reader, train=write(tmp_path / "width.jsonl", lines), **arguments)
+        with pytest.raises(DataError, match=r"width\.jsonl: example 67: expected 2 features a step"):
+            data.setup()
+
+
+@pytest.mark.parametrize("kind", ["label", "tag"])
+def test_warns_of_training_data_with_one_label(tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str):
+    if kind == "label":
+        data = labelled(tmp_path, train=csv(tmp_path, "train", ["pos\tgood", "pos\tbad"]))
+    else:
+        data = LabelledSequences("conll", train=tagged(tmp_path, "train", ["a/pos b/pos"]))
+    data.setup("fit")
+    assert f"the training data has one {kind} only: pos; there is nothing to learn" in caplog.text
+
+
+def test_warns_of_a_batch_size_that_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    labelled(tmp_path, batch_size=32, max_tokens=64).setup("fit")
+    assert not caplog.text
+    labelled(tmp_path, batch_size=2, max_tokens=64).setup("fit")
+    assert "batch_size: 2 is not used with max_tokens: 64" in caplog.text
+
+
 # Tags
+
+
+def test_warns_of_tags_that_are_nearly_bio(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    rows = ["New/B-LOC York/I-LOC is/O"] * 19
+    LabelledSequences("conll", train=tagged(tmp_path, "clean", rows)).setup("fit")
+    assert not caplog.text
+    LabelledSequences("conll", train=tagged(tmp_path, "train", [*rows, "Rome/X-LOC Oslo/b-LOC Rome/X-LOC"])).setup(
+        "fit"
+    )
+    assert "tags look like BIO except X-LOC (2x), b-LOC (1x): entity F1 and constraints need all of" in caplog.text
+    assert len(caplog.records) == 1
 
 
 def test_tag_scheme_rewrites_tags(tmp_path: Path):
@@ -255,6 +308,11 @@ def test_warns_of_unseen_labels_in_evaluation(tmp_path: Path, caplog: pytest.Log
     assert targets == [-1, -1, 1]
 
 
+def test_one_label_that_is_not_in_training_is_spoken_of_as_one(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    labelled(tmp_path, test=csv(tmp_path, "test", ["pos\tgood", "mixed\tfine"])).setup("test")
+    assert "test: 1 label is not in training and always counted wrong: mixed (1x)" in caplog.text
+
+
 def test_refuses_evaluation_data_of_which_no_label_is_known(tmp_path: Path):
     data = labelled(tmp_path, test=csv(tmp_path, "test", ["1\tgood", "0\tbad"]))
     with pytest.raises(
@@ -313,6 +371,40 @@ def test_empty_standard_input_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
     data = labelled(tmp_path)
     with pytest.raises(DataError):
         data.setup("predict")
+
+
+def test_an_error_in_standard_input_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for content, message in (
+        (b"label\ttext\n?\n", "^standard input:2: expected 2 tab-separated columns"),
+        (b"", "^standard input: holds no examples"),
+    ):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+        with pytest.raises(DataError, match=message):
+            labelled(tmp_path).setup("predict")
+    features = write(tmp_path / "x.jsonl", ['{"x": [[1, 2]], "y": "a"}'])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"x": [[1, 2, 3]]}\n')))
+    data = LabelledSequences({"name": "jsonl", "features": "x", "label": "y"}, train=features)
+    with pytest.raises(
+        DataError, match=r"^standard input: example 1: expected 2 features a step, as in training, got 3"
+    ):
+        data.setup("predict")
+
+
+def test_a_piped_table_needs_no_delimiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"text\tlabel\ngood, bad\t?\n")))
+    data = labelled(tmp_path, reader={"name": "csv", "text": "text", "label": "label"})
+    data.setup("predict")
+    assert [example["text"] for example in data.predict_examples] == ["good, bad"]
+
+
+def test_warns_of_data_to_predict_whose_tokens_are_unknown(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    for unknown, warned in ((9, False), (10, False), (11, True)):
+        path = csv(tmp_path, f"predict{unknown}", ["?\t" + "neu " * unknown + "good " * (20 - unknown)])
+        labelled(tmp_path, predict=path).setup("predict")
+        assert ("predict: 55% of the 20 tokens are unknown to the model" in caplog.text) is warned
+    caplog.clear()
+    labelled(tmp_path, predict=csv(tmp_path, "short", ["?\t" + "neu " * 19])).setup("predict")
+    assert not caplog.text
 
 
 class RowsOnly(LightningModule):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,24 @@ def test_refuses_features_of_another_size():
         schema.encode([{"features": [[1.0, 2.0, 3.0]], "label": "a"}], first=7)
     with pytest.raises(DataError, match="example 3: expected 2 features a step, got 1"):
         schema_of([*FEATURES, {"features": [[1.0]], "label": "a"}], "features", "label")
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ([1.0, math.nan], "expected finite numbers .float32., found nan in feature 2 of step 2; mend the value"),
+        ([-math.inf, 1.0], "expected finite numbers .float32., found -inf in feature 1 of step 2"),
+        ([1e39, 1.0], r"expected finite numbers .float32., found 1e\+39 in feature 1"),
+        (["x", 1.0], "expected as many numbers at every step: could not convert"),
+    ],
+)
+def test_refuses_features_that_are_no_finite_numbers(step: list[Any], message: str):
+    example: Example = {"features": [[1.0, 2.0], step], "label": "a"}
+    schema = schema_of(FEATURES, "features", "label")
+    with pytest.raises(DataError, match=f"example 8: {message}"):
+        schema.encode([example], targets=False, first=7)
+    with pytest.raises(DataError, match=f"example 3: {message}"):
+        schema_of([*FEATURES, example], "features", "label")
 
 
 @pytest.mark.parametrize(

@@ -269,3 +269,30 @@ def test_an_example_that_does_not_fit_is_named_with_its_path(tmp_path: Path):
     schema = build_schema(examples.select(range(5)), inputs="features", target="label")
     with pytest.raises(DataError, match=r"rows\.ts: example 1004: expected 2 features a step, as in training, got 3"):
         encode_split(examples, schema)
+
+
+def test_an_example_of_chosen_rows_is_named_by_its_number_in_its_file(tmp_path: Path):
+    line = '{"x": [[1, 2]], "y": "a"}\n'
+    first = write(tmp_path / "one.jsonl", 4 * line)
+    second = write(tmp_path / "two.jsonl", 2 * line + '{"x": [[1, 2, 3]], "y": "a"}\n' + line)
+    spec = {"name": "jsonl", "features": "x", "label": "y"}
+    examples = load_examples(create_reader(spec), spec, [str(first), str(second)], cache_dir=tmp_path / "cache")
+    schema = build_schema(examples.select([0]), inputs="features", target="label")
+    for chosen in (examples, examples.select([0, 6]), examples.select([1, 3, 5, 6]).select([2, 3])):
+        with pytest.raises(DataError, match=r"^\S*two\.jsonl: example 3: expected 2 features a step, as in training"):
+            encode_split(chosen, schema)
+
+
+def test_reads_anew_when_a_file_beside_the_named_one_changes(tmp_path: Path):
+    path = write(tmp_path / "sequences.fasta", ">a\nMK\n")
+    labels = write(tmp_path / "labels.fasta", ">a\nHC\n")
+    spec = {"name": "fasta", "labels": "labels.fasta"}
+
+    def tags() -> list[str]:
+        (example,) = load_examples(create_reader(spec), spec, [str(path)], cache_dir=tmp_path / "cache")
+        return example["tags"]
+
+    assert tags() == ["H", "C"]
+    write(labels, ">a\nEE\n")
+    os.utime(labels, ns=(1, 1))
+    assert tags() == ["E", "E"]

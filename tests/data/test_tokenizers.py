@@ -210,11 +210,15 @@ def test_loading_needs_no_transformers(tmp_path):
     [
         ({"name": "word", "min_count": 0}, "tokenizer 'word': min_count must be at least 1, got 0"),
         ({"name": "word", "max_size": 0}, "max_size must be at least 1"),
-        ({"name": "word", "split": "spaces"}, "split must be 'punctuation' or 'whitespace', got 'spaces'"),
+        (
+            {"name": "word", "split": "spaces"},
+            "split must be one of punctuation, whitespace, got 'spaces' .did you mean 'whitespace'",
+        ),
         ({"name": "character", "min_count": 0}, "tokenizer 'character': min_count"),
         ({"name": "bpe", "vocab_size": 259}, "vocab_size must be at least 260: the four special tokens"),
         ({"name": "bpe", "min_count": 0}, "tokenizer 'bpe': min_count"),
         ({"name": "unigram", "vocab_size": 3}, "tokenizer 'unigram': vocab_size must be at least 260"),
+        ({"name": "word", "min_count": "two"}, "tokenizer 'word': min_count must be a whole number, got 'two'"),
         ({"name": "wrod"}, r"unknown tokenizer 'wrod'.*did you mean 'word'"),
         ({"name": "word", "lower_case": True}, r"did you mean 'lowercase'"),
     ],

@@ -289,7 +289,7 @@ def test_vectors_without_a_table_are_refused():
     ("parts", "arguments", "message"),
     [
         ("tokens", {"embedding_dim": 0}, "embedding_dim must be a positive integer, got 0"),
-        ("tokens", {"embedding_dim": "7"}, "embedding_dim must be a positive integer, got '7'"),
+        ("tokens", {"embedding_dim": "7"}, "embedding_dim must be a whole number, got '7'"),
         ("features", {"feature_dim": -1}, "feature_dim must be a positive integer"),
         ("tokens", {"positions": 0}, "positions must be a positive integer, got 0"),
         ("tokens", {"dropout": 1.0}, "embedding: dropout must be in"),

@@ -215,11 +215,15 @@ def test_more_steps_take_no_more_operations_of_the_lstm():
     ("name", "options", "message"),
     [
         ("lstm", {"hidden_size": 0}, "LSTM: hidden_size must be a positive integer, got 0"),
-        ("gru", {"num_layers": 1.5}, "GRU: num_layers must be a positive integer, got 1.5"),
-        ("rnn", {"hidden_size": "7"}, "RNN: hidden_size must be a positive integer, got '7'"),
+        ("gru", {"num_layers": 1.5}, "encoder 'gru': num_layers must be a whole number, got 1.5"),
+        ("rnn", {"hidden_size": "7"}, "encoder 'rnn': hidden_size must be a whole number, got '7'"),
         ("lstm", {"dropout": 1.5}, r"LSTM: dropout must be in \[0, 1\), got 1.5"),
         ("lstm", {"recurrent_init": "orthogonl"}, "must be one of uniform, orthogonal.*did you mean 'orthogonal'"),
-        ("rnn", {"nonlinearity": "gelu"}, "RNN: nonlinearity must be one of tanh, relu, got 'gelu'"),
+        (
+            "rnn",
+            {"nonlinearity": "gelu"},
+            "encoder 'rnn': nonlinearity must be one of tanh, relu, got 'gelu' .did you mean 'relu'",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(name, options, message):

@@ -120,6 +120,8 @@ def test_a_stack_publishes_what_its_layers_make_of_it():
     [
         ("BiLTSM", "unknown encoder 'BiLTSM'; known: .*gru, .*did you mean 'lstm'"),
         ({"name": "lstm", "hiden_size": 7}, "encoder 'lstm' has no argument 'hiden_size'.*did you mean 'hidden_size'"),
+        ({"name": "lstm", "bidirectional": "yess"}, "encoder 'lstm': bidirectional must be true or false, got 'yess'"),
+        ({"name": "lstm", "dropout": "0.5"}, "encoder 'lstm': dropout must be a number, got '0.5'"),
         ({"hidden_size": 7}, "expected a name or a mapping with the key `name` for the encoder"),
         ("bidirectional", "encoder 'bidirectional' needs the argument 'layer'"),
         ({"name": "bidirectional", "layer": "grv"}, "bidirectional: layer: unknown encoder 'grv'.*did you mean 'gru'"),
@@ -128,7 +130,7 @@ def test_a_stack_publishes_what_its_layers_make_of_it():
             "layer must be causal, got .* reads both directions already",
         ),
         ({"name": "stacked", "layers": []}, "stacked: layers must be a list of one encoder or more, got \\[\\]"),
-        ({"name": "stacked", "layers": "lstm"}, "stacked: layers must be a list of one encoder or more, got 'lstm'"),
+        ({"name": "stacked", "layers": "lstm"}, "encoder 'stacked': layers must be a list, got 'lstm'"),
         (
             {"name": "stacked", "layers": ["lstm", {"name": "gru", "dropout": 2}]},
             r"stacked: layers\[1\]: GRU: dropout must be in \[0, 1\), got 2",

@@ -51,6 +51,18 @@ def test_predicts_without_the_folder(toy, tiny_bert, kind, frozen, tmp_path):
     assert seqmodels.from_pretrained(tmp_path / "saved").predict(TEXTS) == seqmodels.load(path).predict(TEXTS)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_recurrent_layer_on_top(toy, tiny_bert, frozen):
+    pretrained = {"name": "pretrained", "model": str(tiny_bert), "frozen": frozen}
+    encoder = {"name": "stacked", "layers": [pretrained, {"name": "lstm", "hidden_size": 7}]}
+    data = toy.data("entities", tokenizer={"name": "pretrained", "path": str(tiny_bert)})
+    _, task, _ = toy.fit("entities", task=toy.task("entities", encoder=encoder, embedder="embedding"), data=data)
+    original = transformers.AutoModel.from_pretrained(tiny_bert).get_input_embeddings().weight
+    table = task.network.embedder.token_weights()
+    assert torch.equal(table, original[: len(table)]) == frozen  # a frozen model's embeddings are frozen, too
+    assert task.network.encoder.layers[1].network.weight_hh_l0.requires_grad
+
+
 def test_the_table_starts_from_the_models_own(toy, tiny_bert):
     encoder = {"name": "pretrained", "model": str(tiny_bert)}
     data = toy.data("label", tokenizer={"name": "pretrained", "path": str(tiny_bert)})

@@ -99,8 +99,8 @@ class NamedColumns:
         """Makes an example of a row that was found at `where`.
 
         Raises:
-            DataError: a column is missing, its value is not of the kind that was asked for, or the example's parts differ in
-                length.
+            DataError: a column is missing, its value is not of the kind that was asked for, or the parts of the
+                example differ in length.
         """
         self.check(row.keys(), where, targets=targets)
         example: Example = {}

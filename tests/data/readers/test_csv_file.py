@@ -91,7 +91,10 @@ def test_a_wrong_file(content: str, message: str, write: Write) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "exactly one of text, tokens and features must name a column, got none"),
+        (
+            {},
+            r"exactly one of text, tokens and features .* got none; such as reader: \{name: csv, text: text, label",
+        ),
         ({"text": "t", "tokens": "u"}, "exactly one of .* got text, tokens"),
         ({"text": "t", "label": "y", "labels": "z"}, "at most one of label, labels and tags .* got label, labels"),
         ({"text": "t", "tags": "y"}, "tags belong to tokens"),
@@ -122,3 +125,21 @@ def test_what_the_csv_module_writes_comes_back(rows: list[tuple[str, str]], deli
         path.write_bytes(written.getvalue().encode())
         examples = read(path, text="t", label="y", delimiter=delimiter, strip=False)
     assert [(example["text"], example["label"]) for example in examples] == rows
+
+
+@pytest.mark.parametrize(
+    "content", ["t\ty\na, b\tc\n", 't,y\n"a, b",c\n', '\n\nt,y\n"a, b",c\n', "\n\nt\ty\na, b\tc\n"]
+)
+def test_a_file_without_ending_tells_its_delimiter_by_the_first_line(content: str, write: Write) -> None:
+    assert read(write("piped", content), text="t", label="y") == [{"text": "a, b", "label": "c"}]
+
+
+def test_the_delimiter_that_is_given_or_told_by_the_ending_is_kept(write: Write) -> None:
+    assert read(write("x.csv", "t,a\tb\nc,d\n"), text="t", label="a\tb", strip=False) == [{"text": "c", "label": "d"}]
+    with pytest.raises(DataError, match="piped:1: no column 't'; the columns are: t\ty"):
+        read(write("piped", "t\ty\na\tb\n"), text="t", label="y", delimiter=",")
+
+
+def test_lines_are_counted_from_the_first_blank_one(write: Write) -> None:
+    with pytest.raises(DataError, match="piped:5: expected 2 tab-separated columns"):
+        read(write("piped", "\n\nt\ty\na\tb\nc\n"), text="t", label="y")

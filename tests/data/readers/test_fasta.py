@@ -105,3 +105,12 @@ def test_a_damaged_zip(tmp_path: Path) -> None:
     path.write_bytes(raw)
     with pytest.raises(DataError, match=r"splits/sequences.fasta: cannot be read: Bad CRC-32"):
         read(path, sequences="sequences.fasta")
+
+
+def test_the_files_that_are_read(tmp_path: Path) -> None:
+    reader = FastaReader(labels="labels.fasta", mask="mask.fasta")
+    path = save_folder(tmp_path, FILES) / "sequences.fasta"
+    assert reader.files(path) == [tmp_path / name for name in ("sequences.fasta", "labels.fasta", "mask.fasta")]
+    assert reader.files(tmp_path) == [tmp_path]
+    zipped = save_zip(tmp_path, FILES)
+    assert reader.files(zipped) == [zipped]

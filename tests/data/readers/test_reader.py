@@ -88,7 +88,8 @@ def test_every_argument_is_explained(name: str) -> None:
 
     entry = reader_registry.get(name)
     for argument in reader_registry.arguments(name):
-        assert f"        {argument}: " in (entry.__doc__ or ""), argument
+        documented = "".join(base.__doc__ or "" for base in entry.__mro__)
+        assert f"        {argument}: " in documented, argument
 
 
 def test_readers_import_no_heavy_library() -> None:

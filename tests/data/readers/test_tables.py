@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,9 @@ def test_a_missing_column(name: str, save: Save, tmp_path: Path) -> None:
         ({"tokens": "v"}, 3, "column 'v': expected a list or one text, found 3"),
         ({"features": "v"}, 3, "column 'v': expected a list with the numbers of each step, found 3"),
         ({"features": "v"}, ["a"], "column 'v': expected numbers at every step: could not convert"),
+        ({"features": "v"}, [[1.0, 2.0], [3.0, math.nan]], "column 'v': expected finite numbers, found nan at step 2"),
+        ({"features": "v"}, [1.0, -math.inf], "column 'v': expected finite numbers, found -inf at step 2"),
+        ({"tokens": "t", "tags": "v"}, ["X", "Y"], "expected 1 tags, one for each of its tokens, found 2"),
         ({"text": "t", "label": "v"}, ["a" * 99], r"column 'v': expected a name or a number, found \['a+\.\.\."),
         (
             {"tokens": "t", "tags": "t", "mask": "v"},
@@ -118,6 +122,12 @@ def test_a_value_of_another_kind(
     path = save([{"t": "a", "v": value}], tmp_path)
     with pytest.raises(DataError, match=f"{path.name}:1: {message}"):
         list(read_examples(create_reader({"name": name, **columns}), path))
+
+
+@pytest.mark.parametrize("name", ["jsonl", "parquet", "huggingface"])
+def test_a_reader_that_is_not_told_its_columns_shows_how(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"got none; such as reader: {{name: {name}, text: text, label: lab"):
+        create_reader(name)
 
 
 def test_a_mask_needs_tags() -> None:

@@ -65,6 +65,12 @@ def test_one_column_is_enough_for_prediction(write: Write) -> None:
     ("content", "message"),
     [
         ("a\tX\nb\tY\tZ\n", "x:2: expected 2 tab-separated columns as in line 1, found 3"),
+        ("a X\n# a b\n", "x:2: expected 2 space-separated columns as in line 1, found 3; if lines that begin with #"),
+        (
+            "# a\na X Y\n",
+            "x:2: expected 2 space-separated columns as in line 1, found 3; .* give the reader comment: '#'",
+        ),
+        ("#\na X\n", "x:1: expected columns .* found 1: .*; if lines that begin with # are comments"),
         ("a X\n\nb\n", "x:3: expected 2 space-separated columns as in line 1, found 1"),
         ("a\tX\n\tX\n", r"x:2: expected a token and a tag, found '\\tX'"),
         ("a\t\n", r"x:1: expected a token and a tag, found 'a\\t'"),

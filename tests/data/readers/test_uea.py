@@ -39,6 +39,7 @@ def test_a_case_of_no_steps(write: Write) -> None:
     ("content", "message"),
     [
         (HEADER + "1,2:3,x:a\n", "x.ts:7: expected a number, found 'x'"),
+        (HEADER + "1,2:3,-inf:a\n", "x.ts:7: expected a finite number, found '-inf'"),
         (HEADER + "1,2:3,4:5,6:a\n", "x.ts:7: expected 2 channels separated by colons, found 3"),
         (HEADER + "1,2:3:a\n", "x.ts:7: expected channels of one length, found lengths 1, 2"),
         (HEADER + "1:2:c\n", r"x.ts:7: expected a class that the header announces \(a, b\), found 'c'"),
