@@ -26,7 +26,10 @@ TYPED = {
     ("--modle.dropout", "0.1"): ("unknown key '--modle'", "did you mean 'model'"),
     ("--model.droput", "0.1"): ("command line: unknown key '--model.droput'", "did you mean 'dropout'"),
     ("--model", "SequenceClasifier"): ("unknown model class", "did you mean 'SequenceClassifier'"),
-    ("--model", "nowhere.Classifier"): ("unknown model class 'nowhere.Classifier'", "known: SequenceClassifier"),
+    ("--model", "nowhere.Classifier"): (
+        "unknown model class 'nowhere.Classifier'",
+        "SequenceClassifier, SequenceTagger",
+    ),
     ("--model.encoder", "lstmm"): ("command line: --model.encoder: unknown encoder", "did you mean 'lstm'"),
     ("--model.encoder.hiden_size", "3"): ("--model.encoder: encoder 'lstm' has no argument", "'hidden_size'"),
     ("--model.encoder.hidden_size", "abc"): ("hidden_size must be a whole number, got 'abc'",),

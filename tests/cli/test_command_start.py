@@ -69,6 +69,8 @@ def test_a_fit_that_is_broken_off_can_be_gone_on_with(command, folder, number, s
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # a job in the background is started with Ctrl-C ignored, and would pass that on
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     for line in process.stdout:
