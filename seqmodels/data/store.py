@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -177,7 +177,7 @@ def _fingerprint(reader: Reader, reader_spec: Spec, path: str, options: str) -> 
         stamps = [(str(file.absolute()), *_stamp(file)) if file.exists() else (str(file),) for file in files]
     source = inspect.getsourcefile(type(reader))
     code = (type(reader).__module__, type(reader).__qualname__, *(_stamp(Path(source)) if source else ()))
-    facts = [reader_spec, options, stamps, code, version("seqmodels"), version("datasets"), sys.version]
+    facts = [reader_spec, options, stamps, code, _version("seqmodels"), _version("datasets"), sys.version]
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
@@ -376,3 +376,11 @@ class _Columns:
                 self._writers[name].append(piece)
             pieces.clear()
         self._bytes = 0
+
+
+def _version(package: str) -> str:
+    """Returns the version of a package; none of one that is used from its source tree without being installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
