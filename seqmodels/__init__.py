@@ -14,8 +14,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seqmodels.data.contiguous_streams import ContiguousStreams
     from seqmodels.data.labelled_sequences import LabelledSequences
     from seqmodels.data.readers import Example, Reader, create_reader, list_readers, register_reader
+    from seqmodels.data.separate_sequences import SeparateSequences
     from seqmodels.embedders import Embedder, register_embedder
     from seqmodels.encoders import (
         Cell,
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from seqmodels.errors import CheckpointError, ConfigurationError, DataError, SeqmodelsError
     from seqmodels.inference.load import from_pretrained, load, save_pretrained
     from seqmodels.inference.predictor import Predictor
-    from seqmodels.tasks import SequenceClassifier, SequenceTagger, Task
+    from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task
 
 try:
     __version__ = version("seqmodels")
@@ -35,14 +37,16 @@ except PackageNotFoundError:  # used from a source tree that is not installed
     __version__ = "0.0.0"
 
 _HOMES = {
+    "seqmodels.data.contiguous_streams": ("ContiguousStreams",),
     "seqmodels.data.labelled_sequences": ("LabelledSequences",),
+    "seqmodels.data.separate_sequences": ("SeparateSequences",),
     "seqmodels.data.readers": ("Example", "Reader", "create_reader", "list_readers", "register_reader"),
     "seqmodels.embedders": ("Embedder", "register_embedder"),
     "seqmodels.encoders": ("Cell", "Encoder", "create_encoder", "list_encoders", "register_encoder"),
     "seqmodels.errors": ("CheckpointError", "ConfigurationError", "DataError", "SeqmodelsError"),
     "seqmodels.inference.load": ("from_pretrained", "load", "save_pretrained"),
     "seqmodels.inference.predictor": ("Predictor",),
-    "seqmodels.tasks": ("SequenceClassifier", "SequenceTagger", "Task"),
+    "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -50,13 +54,16 @@ __all__ = [
     "Cell",
     "CheckpointError",
     "ConfigurationError",
+    "ContiguousStreams",
     "DataError",
     "Embedder",
     "Encoder",
     "Example",
     "LabelledSequences",
+    "LanguageModel",
     "Predictor",
     "Reader",
+    "SeparateSequences",
     "SeqmodelsError",
     "SequenceClassifier",
     "SequenceTagger",

@@ -14,6 +14,8 @@ COMMANDS = {
     "validate": "score a checkpoint on the validation data",
     "test": "score a checkpoint on the test data",
     "predict": "write a checkpoint's predictions for a file or standard input",
+    "generate": "write texts with a language model, from prompts",
+    "average": "average the weights of several checkpoints of a run",
     "encoders": "list the encoders with their arguments",
     "embedders": "list the embedders with their arguments",
     "readers": "list the file formats that can be read, with their arguments",
@@ -28,6 +30,9 @@ REGISTRIES = {
     "tokenizers": ("seqmodels.data.tokenizer_training", "tokenizer_registry"),
 }
 
+# What needs no Lightning: the module whose `run` takes the arguments.
+ALONE = {"generate": "seqmodels.cli.generate", "average": "seqmodels.cli.average"}
+
 USAGE = """usage: seqmodels COMMAND [options]
 
 {commands}
@@ -36,6 +41,7 @@ Train:    seqmodels fit --config configs/tagging/ud_english_ewt.yaml
 Try out:  seqmodels fit --config configs/tagging/ud_english_ewt.yaml --dry_run
 Test:     seqmodels test --ckpt_path runs/ud_english_ewt/version_0/checkpoints/best.ckpt
 Predict:  seqmodels predict --ckpt_path best.ckpt --input text.txt --output tags.conll
+Write:    seqmodels generate --ckpt_path best.ckpt --prompt "def "
 
 `seqmodels COMMAND --help` lists the options of a command."""
 
@@ -62,7 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"seqmodels: no command '{command}'{did_you_mean(command, COMMANDS)}; known: {known}", file=sys.stderr)
         return 2
     try:
-        return _list(command, rest) if command in REGISTRIES else _run(command, rest)
+        if command in REGISTRIES:
+            return _list(command, rest)
+        if command in ALONE:
+            return int(importlib.import_module(ALONE[command]).run(rest))
+        return _run(command, rest)
     except (SeqmodelsError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of our output went away, as `| head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

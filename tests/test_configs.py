@@ -39,7 +39,7 @@ def test_the_first_lines_are_for_people(path: Path) -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=name_of)
 def test_it_says_nothing_that_is_the_default(path: Path) -> None:
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(config) <= {"model", "data", "trainer", "seed_everything"}
+    assert set(config) <= {"model", "data", "trainer", "seed_everything", "float32_matmul_precision"}
     assert config["trainer"]["max_epochs"] > 0
 
 

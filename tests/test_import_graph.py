@@ -17,6 +17,8 @@ LAYERS = (
     ("argument_types",),
     ("masking", "registry", "precision", "checkpoint_file", "listing"),
     ("data", "encoders", "embedders", "attention", "pooling", "crf", "tags", "dropout", "losses"),
+    ("linear_cross_entropy", "activation_regularization", "neural_cache", "dynamic_evaluation"),
+    ("heads",),
     ("metrics",),
     ("decoders",),
     ("networks",),
@@ -30,7 +32,7 @@ LAYERS = (
 
 # Who may import what at module level; the others do so inside the function that needs it, or not at all.
 HEAVY = {
-    "lightning": ("tasks", "callbacks", "cli", "data.data_module", "data.labelled_sequences"),
+    "lightning": ("tasks", "callbacks", "cli", "data.data_module", "data.labelled_sequences", "data.splits"),
     "torchmetrics": ("metrics", "tasks", "callbacks"),
     "tensorboard": ("callbacks",),
     "transformers": (),

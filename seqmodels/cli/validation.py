@@ -10,14 +10,16 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from seqmodels.cli.arguments import Arguments, check_known, read_config
+from seqmodels.data.contiguous_streams import ContiguousStreams
 from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.data.labelled_sequences import LabelledSequences
+from seqmodels.data.separate_sequences import SeparateSequences
 from seqmodels.errors import ConfigurationError, did_you_mean
 from seqmodels.registry import dotted_path
 from seqmodels.tasks import Task
 
 SECTIONS: dict[str, type] = {"model": Task, "data": SequenceDataModule}
-SHIPPED = (LabelledSequences,)  # imported so that their short names are known
+SHIPPED = (ContiguousStreams, LabelledSequences, SeparateSequences)  # imported so that their short names are known
 
 
 def check_keys(parts: Arguments, record: Mapping[str, Any] | None) -> None:

@@ -25,7 +25,8 @@ class Encoded:
         forms: for each token a number that equal words share, int64.
         characters: character ids, int32; here a row is a token of the flat `ids`, not an example.
         features: vectors of real numbers, float32.
-        targets: ids of tags (Ragged, int32), of classes (rows,) int64, or (rows, labels) float32 of 0 and 1.
+        targets: ids of tags or of what comes next (Ragged, int32), frames that come next (Ragged, float32), ids of
+            classes (rows,) int64, or (rows, labels) float32 of 0 and 1.
     """
 
     ids: Ragged | None = None
@@ -120,7 +121,9 @@ def collate(encoded: Encoded, rows: Sequence[int], counted: Sequence[bool] | Non
         word_lengths = torch.from_numpy(counts)
     targets = None
     if isinstance(encoded.targets, Ragged):
-        targets = torch.from_numpy(encoded.targets.pad(rows, tag_time, IGNORED, np.int64))
+        numbers = encoded.targets.values.ndim > 1  # frames of features, of which padding has none
+        fill, dtype = (0, np.float32) if numbers else (IGNORED, np.int64)
+        targets = torch.from_numpy(encoded.targets.pad(rows, tag_time, fill, dtype))
     elif encoded.targets is not None:
         targets = torch.from_numpy(encoded.targets[np.asarray(rows)])
     return Batch(

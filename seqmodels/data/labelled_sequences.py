@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import shutil
-import sys
-import tempfile
 import warnings
-from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from seqmodels.data.batch import Batch
 from seqmodels.data.bucketing import BucketSampler
 from seqmodels.data.data_module import SequenceDataModule
-from seqmodels.data.loader import SequenceLoader, evaluation_loader
+from seqmodels.data.loader import BatchDataset, SequenceLoader, evaluation_loader
 from seqmodels.data.partition import Partition
 from seqmodels.data.ragged import Ragged
-from seqmodels.data.readers import Example, create_reader, reader_registry
+from seqmodels.data.readers import Example
 from seqmodels.data.schema import Schema, Target, TargetKind, build_schema
+from seqmodels.data.splits import Split, Splits, warn
 from seqmodels.data.statistics import DataStatistics, describe, format_table
-from seqmodels.data.store import EncodedSplit, Examples, encode_split, load_examples
+from seqmodels.data.store import EncodedSplit, Examples, encode_split
 from seqmodels.data.tokenizer_training import tokenizer_registry
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
 from seqmodels.tags import bio_to_iobes, iobes_to_bio, odd_tags
 
-Split = Literal["train", "validation", "test", "predict"]
-SPLITS_OF_STAGE: dict[str | None, tuple[Split, ...]] = {
-    "fit": ("train", "validation"),
-    "validate": ("validation",),
-    "test": ("test",),
-    "predict": ("predict",),
-}
-
 BATCH_SIZE = 32
-STANDARD_INPUT = "standard input"  # what messages call it
 FEW_TOKENS = 20  # of which the share of unknown ones tells nothing
-
-logger = logging.getLogger(__name__)
 
 
 class LabelledSequences(SequenceDataModule):
@@ -100,26 +83,29 @@ class LabelledSequences(SequenceDataModule):
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         super().__init__(arguments)
-        self.reader = create_reader(reader)
-        self.reader_spec = reader
         self.given: dict[Split, Any] = {"train": train, "validation": validation, "test": test, "predict": predict}
         self.tokenizer = tokenizer
         self.characters = characters
         self.batch_size = batch_size
         self.max_tokens = max_tokens
-        self.partition = Partition(
-            validation_fraction=validation_fraction, test_fraction=test_fraction, folds=folds, fold=fold, seed=seed
-        )
         self.tag_scheme = tag_scheme
+        self.splits = Splits(
+            *(reader, self.given),
+            Partition(
+                validation_fraction=validation_fraction, test_fraction=test_fraction, folds=folds, fold=fold, seed=seed
+            ),
+            cache_dir=cache_dir,
+            convert=None if tag_scheme is None else self._convert,
+            conversion=str(tag_scheme),
+        )
+        self.reader = self.splits.reader
         self.max_length = max_length
         self.num_workers = num_workers
         self.seed = seed
         self.cache_dir = cache_dir
-        self._examples: dict[Split, Examples] = {}
         self._encoded: dict[Split, EncodedSplit] = {}
         self._encoded_by: Schema | None = None
         self._built: Schema | None = None  # the schema of this training data, which cannot be at odds with it
-        self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._check()
 
     def _check(self) -> None:
@@ -129,26 +115,19 @@ class LabelledSequences(SequenceDataModule):
                 raise ConfigurationError(f"{name} must be at least 1, got {value}")
         if self.num_workers < 0:
             raise ConfigurationError(f"num_workers must be at least 0, got {self.num_workers}")
-        for split in ("validation", "test"):
-            if self.given[split] is not None and self.partition.fractions[split] is not None:
-                raise ConfigurationError(f"give {split} or {split}_fraction, not both")
-        if self.given["test"] is not None and self.partition.makes("test"):
-            raise ConfigurationError("with folds, one fold is the test data; give neither test nor test_fraction")
         if self.tag_scheme is not None and self.reader.targets not in ("tags", None):
             raise ConfigurationError(
                 f"tag_scheme: {self.tag_scheme} rewrites tags, but the reader gives {self.reader.targets}"
             )
         tokenizer_registry.create(self.tokenizer)
-        for split in self.given:
-            self._sources(split)
 
     # The flow: files, examples, schema, columns, batches
 
     def prepare_data(self) -> None:
         """Reads the files that the stage needs into Arrow on disk, in one process before the others."""
         stage = None if self.trainer is None else self.trainer.state.fn
-        for split in self._splits(None if stage is None else stage.value):
-            self._part(split)
+        for split in self.splits.of_stage(None if stage is None else stage.value):
+            self.splits.examples(split)
 
     def setup(self, stage: str | None = None) -> None:
         """Encodes the splits of a stage ("fit", "validate", "test", "predict"; None for all that are given).
@@ -168,10 +147,8 @@ class LabelledSequences(SequenceDataModule):
             self._encoded.clear()
             self._encoded_by = self.schema
         if stage == "fit" and self.max_tokens is not None and self.batch_size != BATCH_SIZE:
-            _warn(
-                f"batch_size: {self.batch_size} is not used with max_tokens: {self.max_tokens}; leave one of them out"
-            )
-        for split in self._splits(stage):
+            warn(f"batch_size: {self.batch_size} is not used with max_tokens: {self.max_tokens}; leave one of them out")
+        for split in self.splits.of_stage(stage):
             if split not in self._encoded:
                 self._encode(split, self.schema)
 
@@ -181,8 +158,8 @@ class LabelledSequences(SequenceDataModule):
         if self.trainer is not None:
             loop = self.trainer.fit_loop.epoch_loop
             trained = lambda: int(loop.batch_progress.current.processed)  # type: ignore[attr-defined]  # noqa: E731
-        encoded = self._encoded["train"].encoded
-        return SequenceLoader(encoded, self.sampler("train"), num_workers=self._workers(), trained=trained)
+        dataset = BatchDataset(self._encoded["train"].encoded)
+        return SequenceLoader(dataset, self.sampler("train"), num_workers=self._workers(), trained=trained)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Returns the loader of validation batches, the longest rows first; an empty list where there are none."""
@@ -199,7 +176,7 @@ class LabelledSequences(SequenceDataModule):
     @property
     def has_validation(self) -> bool:
         """Whether there is, or will be, data to choose the best checkpoint by."""
-        return self._is_given("validation")
+        return self.splits.is_given("validation")
 
     def encoded(self, split: Split) -> EncodedSplit:
         """Returns the columns of a split that `setup` has encoded."""
@@ -219,10 +196,7 @@ class LabelledSequences(SequenceDataModule):
 
     def examples(self, split: Split) -> Examples:
         """Returns the raw examples of a split, in the order of the files."""
-        examples = self._part(split)
-        if examples is None:
-            raise ConfigurationError(f"no {split} data is given; set data.{split} to a path")
-        return examples
+        return self.splits.examples(split)
 
     @property
     def predict_examples(self) -> Examples:
@@ -238,70 +212,7 @@ class LabelledSequences(SequenceDataModule):
         """Returns a table of what each split is like, once `setup` has run."""
         return format_table(self.statistics(), self.schema)
 
-    # Examples
-
-    def _sources(self, split: Split) -> tuple[list[str], dict[str, Any]]:
-        """Returns the paths of a split, and the reader's spec for it."""
-        given = self.given[split]
-        spec = {"name": self.reader_spec} if isinstance(self.reader_spec, str) else dict(self.reader_spec)
-        if isinstance(given, Mapping):
-            others = {str(key): value for key, value in given.items() if key != "path"}
-            if "path" not in given:
-                raise ConfigurationError(f"{split}: expected `path` among its keys, got: {', '.join(others) or 'none'}")
-            spec |= others
-            given = given["path"]
-        reader_registry.check(spec)
-        paths = [] if given is None else [given] if isinstance(given, (str, os.PathLike)) else list(given)
-        return [os.fspath(path) for path in paths], spec
-
-    def _splits(self, stage: str | None) -> list[Split]:
-        """Returns the splits that a stage needs and that there are."""
-        if stage is None:
-            given = [split for split in self.given if self._is_given(split)]
-            return given if self.given["predict"] is not None else given[:-1]  # not to wait for standard input
-        needed = SPLITS_OF_STAGE[stage]
-        main = needed[0]
-        if not self._is_given(main):
-            more = "" if main == "train" else f", or data.{main}_fraction to a part of the training data"
-            raise ConfigurationError(f"{stage} needs {main} data; set data.{main} to a path{more}")
-        return [split for split in needed if self._is_given(split)]
-
-    def _is_given(self, split: Split) -> bool:
-        if split == "predict":
-            return True
-        if self.given[split] is not None:
-            return True
-        return self.partition.makes(split) and self.given["train"] is not None
-
-    def _part(self, split: Split) -> Examples | None:
-        """Returns the examples of a split, be it a file of its own or a part of the training data."""
-        if not self._is_given(split):
-            return None
-        if split not in self._examples:
-            if split == "predict" or (split != "train" and self.given[split] is not None):
-                self._examples[split] = self._read(split)
-            else:
-                self._examples |= self._partition(self._read("train"))
-        return self._examples[split]
-
-    def _read(self, split: Split) -> Examples:
-        paths, spec = self._sources(split)
-        reader = create_reader(spec)
-        cache_dir = self.cache_dir
-        names = None
-        if split == "predict" and paths in ([], ["-"]):
-            names = [STANDARD_INPUT]
-            paths = [self._spool_standard_input()]
-            cache_dir = os.path.dirname(paths[0])  # what came by standard input is not kept
-        convert = self._convert if self.tag_scheme is not None else None
-        return load_examples(
-            *(reader, spec, paths),
-            targets=split != "predict" and reader.targets is not None,
-            cache_dir=cache_dir,
-            convert=convert,
-            conversion=str(self.tag_scheme),
-            names=names,
-        )
+    # Schema and columns
 
     def _convert(self, example: Example) -> Example:
         if "tags" in example:
@@ -309,43 +220,8 @@ class LabelledSequences(SequenceDataModule):
             example["tags"] = rewrite(example["tags"])
         return example
 
-    def _spool_standard_input(self) -> str:
-        """Copies standard input to a file, which can be read more than once."""
-        if self.trainer is not None and self.trainer.world_size > 1:
-            raise ConfigurationError(
-                "standard input reaches one process only; set data.predict to a file for several devices"
-            )
-        self._spool = tempfile.TemporaryDirectory(prefix="seqmodels-")
-        path = os.path.join(self._spool.name, "standard_input")
-        with open(path, "wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        return path
-
-    def _partition(self, train: Examples) -> dict[Split, Examples]:
-        """Parts the training rows into training, validation and test data, as fractions and folds say."""
-        count = len(train)
-        if self.partition.folds is not None and self.partition.folds > count:
-            raise DataError(
-                f"{train.origin}: folds: {self.partition.folds} needs as many rows, found {count}; give fewer folds"
-            )
-        by_label = self.partition.folds is not None and self.reader.targets == "label"
-        parts = self.partition.rows(count, train.column("label") if by_label else None)
-        for split, rows in parts.items():
-            if not len(rows):
-                raise DataError(
-                    f"{train.origin}: {count} {'row is' if count == 1 else 'rows are'} too few to part: "
-                    f"none is left for {split}"
-                )
-            if self.partition.fractions.get(split) is not None and len(rows) < 2:
-                _warn(f"{split}: {split}_fraction: {self.partition.fractions[split]} of {count} rows is 1 row only")
-        if len(parts) == 1:
-            return {"train": train}
-        return {cast(Split, split): train.select(rows) for split, rows in parts.items()}
-
-    # Schema and columns
-
     def _build_schema(self) -> Schema:
-        if not self._is_given("train"):
+        if not self.splits.is_given("train"):
             raise ConfigurationError(
                 "the schema (vocabulary, labels) is built from training data or comes with a checkpoint; "
                 "set data.train, or give --ckpt_path (in Python: data.use_checkpoint(path))"
@@ -378,7 +254,7 @@ class LabelledSequences(SequenceDataModule):
         if split == "predict" and schema.tokens:
             _judge_tokens(encoded.unknown_tokens, int(encoded.encoded.steps().lengths().sum()))
         if encoded.truncated:
-            _warn(
+            warn(
                 f"{split}: {encoded.truncated} of {len(examples)} rows were cut to max_length: {self.max_length} steps"
             )
         self._encoded[split] = encoded
@@ -400,13 +276,13 @@ class LabelledSequences(SequenceDataModule):
                 f"expected {_enumerate(schema.target.names)}"
             )
         count = sum(encoded.unseen.values())
-        _warn(
+        warn(
             f"{split}: {count} {f'{kind[:-1]} is' if count == 1 else f'{kind} are'} not in training and always counted "
             "wrong: " + ", ".join(f"{name} ({count}x)" for name, count in encoded.unseen.most_common(10))
         )
 
     def _evaluation_loader(self, split: Split) -> DataLoader[Batch]:
-        return evaluation_loader(self._encoded[split].encoded, self.sampler(split), self._workers())
+        return evaluation_loader(BatchDataset(self._encoded[split].encoded), self.sampler(split), self._workers())
 
     def _workers(self) -> int:
         if self.num_workers == 0:  # right for text: a batch takes less time than handing it over does
@@ -418,12 +294,12 @@ def _judge_target(target: Target) -> None:
     """Warns of targets of training data that are hardly meant as they are."""
     kind = "tag" if target.kind == "tags" else "label"
     if len(target.names) == 1 and target.kind != "labels":  # having one of several labels, or not, can be learnt
-        _warn(f"the training data has one {kind} only: {target.names[0]}; there is nothing to learn")
+        warn(f"the training data has one {kind} only: {target.names[0]}; there is nothing to learn")
     odd = odd_tags(dict(zip(target.names, target.counts, strict=True))) if target.kind == "tags" else {}
     if odd:
         listed = ", ".join(f"{name} ({count}x)" for name, count in sorted(odd.items(), key=lambda item: -item[1])[:10])
         more = f" and {len(odd) - 10} more" if len(odd) > 10 else ""
-        _warn(
+        warn(
             f"tags look like BIO except {listed}{more}: entity F1 and constraints need all of them to mark chunks; "
             f"mend them in the training data"
         )
@@ -432,7 +308,7 @@ def _judge_target(target: Target) -> None:
 def _judge_tokens(unknown: int, tokens: int) -> None:
     """Warns of data to predict that can hardly be of the kind that the model was trained on."""
     if tokens >= FEW_TOKENS and unknown > tokens / 2:
-        _warn(
+        warn(
             f"predict: {100 * unknown / tokens:.0f}% of the {tokens} tokens are unknown to the model; "
             f"expected data as in training (language, columns, spelling)"
         )
@@ -452,8 +328,3 @@ def _enumerate(names: tuple[str, ...] | list[str], most: int = 10) -> str:
     if len(names) > most:
         return f"{', '.join(shown)} and {len(names) - most} more"
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "none"
-
-
-@rank_zero_only
-def _warn(message: str) -> None:
-    logger.warning(message)

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from seqmodels.data.batch import Batch
 from seqmodels.data.bucketing import BucketSampler, Chosen
 from seqmodels.data.encoded import Encoded, collate
+from seqmodels.data.streams import WindowSampler
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,11 @@ class BatchDataset(Dataset[Batch]):
         return collate(self.encoded, chosen.rows, [chosen.counted] * len(chosen.rows))
 
 
-def evaluation_loader(encoded: Encoded, sampler: BucketSampler, num_workers: int = 0) -> DataLoader[Batch]:
-    """Returns a loader of the batches that `sampler` chooses of `encoded`."""
-    return DataLoader(BatchDataset(encoded), **_loader_arguments(sampler, num_workers))
+def evaluation_loader(
+    dataset: Dataset[Any], sampler: BucketSampler | WindowSampler, num_workers: int = 0
+) -> DataLoader[Batch]:
+    """Returns a loader of the batches that `sampler` chooses of `dataset`."""
+    return DataLoader(dataset, **_loader_arguments(sampler, num_workers))
 
 
 class SequenceLoader(DataLoader[Batch]):
@@ -44,24 +47,24 @@ class SequenceLoader(DataLoader[Batch]):
     Lightning stores its `state_dict` in every checkpoint and gives it back before the first batch.
 
     Args:
-        encoded: the columns of the split.
-        sampler: what chooses the rows of each batch.
+        dataset: makes a batch of what the sampler chooses.
+        sampler: what chooses each batch.
         num_workers: processes that fill batches; 0, in this one, is fastest for text.
         trained: tells how many batches of this epoch have been trained, which is one less than were given out while a
             step is under way; None takes those given out.
     """
 
-    sampler: BucketSampler
+    sampler: BucketSampler | WindowSampler
 
     def __init__(
         self,
-        encoded: Encoded,
-        sampler: BucketSampler,
+        dataset: Dataset[Any],
+        sampler: BucketSampler | WindowSampler,
         *,
         num_workers: int = 0,
         trained: Callable[[], int] | None = None,
     ) -> None:
-        super().__init__(BatchDataset(encoded), **_loader_arguments(sampler, num_workers))
+        super().__init__(dataset, **_loader_arguments(sampler, num_workers))
         self._trained = trained
         self._given = 0
         self._resume: tuple[int, int] | None = None
@@ -99,7 +102,7 @@ class SequenceLoader(DataLoader[Batch]):
         self.sampler.set_epoch(epoch)
 
 
-def _loader_arguments(sampler: BucketSampler, num_workers: int) -> dict[str, Any]:
+def _loader_arguments(sampler: BucketSampler | WindowSampler, num_workers: int) -> dict[str, Any]:
     return {
         "sampler": sampler,
         "batch_size": None,

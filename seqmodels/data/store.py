@@ -275,12 +275,22 @@ def encode_split(
     *,
     targets: bool = True,
     max_length: int | None = None,
+    rewrite: Callable[[Encoded, Schema], Encoded] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     in_memory: int = IN_MEMORY,
 ) -> EncodedSplit:
     """Encodes the examples of a split, a chunk at a time; columns beyond `in_memory` bytes are mapped from files.
 
     The files lie in the cache folder and go when the result does.
+
+    Args:
+        examples: the examples.
+        schema: how they become numbers.
+        targets: whether to encode the targets too.
+        max_length: longer rows are cut to so many steps; None for none.
+        rewrite: is applied to the columns of each chunk.
+        cache_dir: see `cache_folder`.
+        in_memory: bytes.
 
     Raises:
         DataError: an example does not fit the schema; names its path, and the example by its number there.
@@ -302,7 +312,7 @@ def encode_split(
             unknown_tokens += int(np.count_nonzero(encoded.ids.values == schema.tokens.tokenizer.unk_id))
         if encoded.characters is not None:
             unknown_characters += int(np.count_nonzero(encoded.characters.values == 1))
-        columns.append(encoded)
+        columns.append(encoded if rewrite is None else rewrite(encoded, schema))
         number += len(chunk)
     return EncodedSplit(columns.finish(), unknown_tokens, unknown_characters, unseen, truncated, columns.folder)
 

@@ -19,13 +19,15 @@ class Embedder(nn.Module, ABC):
 
     Args:
         output_size: features of each step.
+        stepwise: whether a step's vector depends on the inputs of that step alone, not on its place in the row.
         vectors: the file of pretrained vectors that `load_vectors` is to be called with when training starts from
             scratch; None if there is none.
     """
 
-    def __init__(self, output_size: int, *, vectors: str | None = None) -> None:
+    def __init__(self, output_size: int, *, stepwise: bool = True, vectors: str | None = None) -> None:
         super().__init__()
         self.output_size = output_size
+        self.stepwise = stepwise
         self.vectors = vectors
 
     @abstractmethod

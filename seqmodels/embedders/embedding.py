@@ -77,7 +77,7 @@ class Embedding(Embedder):
             raise ConfigurationError("embedding: vectors needs data made of words, the data has features only")
         if freeze_vectors and vectors is None:
             raise ConfigurationError("embedding: freeze_vectors: true needs vectors, the path of a file of them")
-        super().__init__(0, vectors=vectors)
+        super().__init__(0, stepwise=positions is None, vectors=vectors)
         self.word_dropout = check_dropout("embedding: word_dropout", word_dropout)
         check_dropout("embedding: dropout", dropout)
         check_dropout("embedding: embedding_dropout", embedding_dropout)

@@ -3,6 +3,7 @@
 This list of imports fills the registry.
 """
 
+from seqmodels.encoders import cells
 from seqmodels.encoders.bidirectional import Bidirectional
 from seqmodels.encoders.convolution import Convolution
 from seqmodels.encoders.create import create_encoder
@@ -17,6 +18,7 @@ from seqmodels.encoders.encoder import (
 )
 from seqmodels.encoders.gru import GRU
 from seqmodels.encoders.lstm import LSTM
+from seqmodels.encoders.parallel import MLSTM, QRNN, RGLRU, S6, SLSTM, SRU, MinGRU, MinLSTM
 from seqmodels.encoders.pretrained import PretrainedEncoder, pretrained_embedding_size, resolve_pretrained
 from seqmodels.encoders.rnn import RNN
 from seqmodels.encoders.stacked import Stacked
@@ -26,16 +28,25 @@ from seqmodels.encoders.unrolled import Unrolled
 __all__ = [
     "GRU",
     "LSTM",
+    "MLSTM",
+    "QRNN",
+    "RGLRU",
     "RNN",
+    "S6",
+    "SLSTM",
+    "SRU",
     "Bidirectional",
     "Cell",
     "Convolution",
     "Encoder",
     "EncoderSpec",
+    "MinGRU",
+    "MinLSTM",
     "PretrainedEncoder",
     "Stacked",
     "State",
     "Unrolled",
+    "cells",
     "check_batch",
     "create_encoder",
     "detach_state",

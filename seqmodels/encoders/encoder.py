@@ -85,10 +85,15 @@ class Encoder(nn.Module, ABC):
 class Cell(nn.Module, ABC):
     """One step of a recurrence; `Unrolled` makes an encoder of it, and registering a cell does so by itself.
 
+    `initial_state` and `step` are all that a cell needs. One whose inputs enter through a matrix product is faster with
+    `project` and `step_projected` too: the product is then one for all steps.
+
     Args:
         input_size: features of each input step.
         output_size: features of each output step.
     """
+
+    masks_recurrence: bool = False  # whether `step_projected` takes a `recurrent_mask`, as recurrent dropout needs
 
     def __init__(self, input_size: int, output_size: int) -> None:
         super().__init__()
@@ -103,6 +108,23 @@ class Cell(nn.Module, ABC):
     @abstractmethod
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Computes one step: inputs (batch, input_size) and a state to output (batch, output_size), next state."""
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """Computes what the steps need of the inputs (..., input_size) alone, as (..., any size): here, themselves."""
+        return inputs
+
+    def step_projected(
+        self, projected: Tensor, state: State, recurrent_mask: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Computes one step from what `project` made of its inputs: `step(x, s)` is `step_projected(project(x), s)`.
+
+        Args:
+            projected: (batch, the size that `project` gives).
+            state: as `step` takes it.
+            recurrent_mask: (batch, output_size), factors of the previous output where it enters a product with
+                weights; None for ones. Only where `masks_recurrence`.
+        """
+        return self.step(projected, state)
 
 
 def check_batch(encoder: Encoder, inputs: Tensor, lengths: Tensor, state: State | None) -> None:

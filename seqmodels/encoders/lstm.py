@@ -31,6 +31,9 @@ class LSTM(Recurrent):
         num_layers: layers, each of which reads the outputs of the one below.
         bidirectional: whether each layer also reads every row from its end; output_size is then 2 * hidden_size.
         dropout: probability, in [0, 1), of zeroing a feature between two layers; nothing in a single layer.
+        locked_dropout: whether `dropout` zeroes the same features at all steps of a row, rather than others at each.
+        recurrent_weight_dropout: probability, in [0, 1), of zeroing an entry of a hidden-to-hidden matrix in training
+            (DropConnect): one mask for each call, the same for all rows and steps. 0.5 in Merity et al.
         forget_bias: bias of the forget gate at the start; 1 makes a new network remember. None leaves it to torch,
             uniform around 0.
         recurrent_init: "uniform" as torch does, or "orthogonal" for each gate's recurrent matrix.
@@ -41,6 +44,8 @@ class LSTM(Recurrent):
     Reference:
         Hochreiter and Schmidhuber, Long short-term memory, 1997; forget gates and their bias: Gers et al., Learning to
         forget, 2000, and Jozefowicz et al., An empirical exploration of recurrent network architectures, 2015, 3.2.
+        DropConnect: Wan et al., Regularization of neural networks using DropConnect, 2013; on recurrent weights, with
+        locked dropout between layers: Merity et al., Regularizing and optimizing LSTM language models, 2018, 2 and 4.2.
     """
 
     num_parts = 2
@@ -53,12 +58,20 @@ class LSTM(Recurrent):
         num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        locked_dropout: bool = False,
+        recurrent_weight_dropout: float = 0.0,
         forget_bias: float | None = None,
         recurrent_init: RecurrentInit = "uniform",
     ) -> None:
         check_sizes(self, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
         sizes = (input_size, hidden_size, num_layers)
-        super().__init__(nn.LSTM(*sizes, batch_first=True, bidirectional=bidirectional), dropout, recurrent_init)
+        super().__init__(
+            nn.LSTM(*sizes, batch_first=True, bidirectional=bidirectional),
+            dropout=dropout,
+            locked_dropout=locked_dropout,
+            recurrent_weight_dropout=recurrent_weight_dropout,
+            recurrent_init=recurrent_init,
+        )
         if forget_bias is not None:
             for _, _, input_bias, recurrent_bias in self.network.all_weights:
                 input_bias.detach()[hidden_size : 2 * hidden_size] = forget_bias

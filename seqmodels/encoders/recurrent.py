@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout as drop
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from seqmodels.dropout import LockedDropout
+from seqmodels.dropout import check_dropout as check_named_dropout
 from seqmodels.encoders.encoder import Encoder, check_batch
 from seqmodels.encoders.options import check_choice, check_dropout
 from seqmodels.encoders.row_groups import index_groups, split_by_length
@@ -26,6 +29,7 @@ from seqmodels.errors import ConfigurationError
 from seqmodels.masking import gather_rows, last_step, reverse_within, zero_beyond
 
 RecurrentInit = Literal["uniform", "orthogonal"]
+Weights = Sequence[Sequence[Tensor]]  # of each layer and direction: input, recurrent, their two biases
 Planes = tuple[Tensor, ...]  # a state in torch's layout: (num_layers * directions, batch, hidden_size), h before c
 
 
@@ -35,19 +39,34 @@ class Recurrent(Encoder):
     Args:
         network: the module of `torch.nn`, batch first, that holds the parameters.
         dropout: probability, in [0, 1), of zeroing a feature between two layers.
+        locked_dropout: whether a row's features are dropped between two layers at all of its steps or none.
+        recurrent_weight_dropout: probability, in [0, 1), of zeroing an entry of a hidden-to-hidden matrix.
         recurrent_init: "uniform" as torch does, or "orthogonal" for each gate's recurrent matrix.
     """
 
     num_parts: ClassVar[int] = 1  # tensors in a state: h, and for the LSTM c
 
-    def __init__(self, network: nn.RNNBase, dropout: float, recurrent_init: RecurrentInit) -> None:
+    def __init__(
+        self,
+        network: nn.RNNBase,
+        *,
+        dropout: float,
+        locked_dropout: bool,
+        recurrent_weight_dropout: float,
+        recurrent_init: RecurrentInit,
+    ) -> None:
         directions = 2 if network.bidirectional else 1
         super().__init__(network.input_size, directions * network.hidden_size, causal=directions == 1)
         self.hidden_size = network.hidden_size
         self.num_layers = network.num_layers
         self.directions = directions
         self.dropout = check_dropout(self, dropout)
+        self.locked_dropout = locked_dropout
+        self.recurrent_weight_dropout = check_named_dropout(
+            f"{type(self).__name__}: recurrent_weight_dropout", recurrent_weight_dropout
+        )
         self.network = network
+        self.between = LockedDropout(self.dropout) if locked_dropout else nn.Dropout(self.dropout)
         check_choice(self, "recurrent_init", recurrent_init, ("uniform", "orthogonal"))
         if recurrent_init == "orthogonal":
             for _, recurrent_weight, *_ in network.all_weights:
@@ -89,12 +108,13 @@ class Recurrent(Encoder):
         return self._zeros(batch_size) if self.causal else super().initial_state(batch_size)
 
     def step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Encodes one step; see `Encoder.step`."""
+        """Encodes one step; see `Encoder.step`. In training it drops as `forward` of one step does, each time anew."""
         if not self.causal:
             return super().step(inputs, state)
-        weights = [weight for layer in self.network.all_weights for weight in layer]
+        weights = [weight for layer in self._weights() for weight in layer]
         rate = self.dropout if self.training else 0.0
-        outputs, *final = self._call(inputs.unsqueeze(1), None, self._to_planes(state), weights, rate)
+        with _weights_apart() if self._drops_weights else nullcontext():
+            outputs, *final = self._call(inputs.unsqueeze(1), None, self._to_planes(state), weights, rate)
         return outputs.squeeze(1), self._from_planes(final)
 
     def summary(self, outputs: Tensor, lengths: Tensor) -> Tensor:
@@ -104,17 +124,28 @@ class Recurrent(Encoder):
         forward, backward = outputs.split(self.hidden_size, dim=2)
         return torch.cat([last_step(forward, lengths), backward[:, 0]], dim=1)
 
+    @property
+    def _drops_weights(self) -> bool:
+        return self.training and self.recurrent_weight_dropout > 0
+
+    def _weights(self) -> Weights:
+        """Returns the weights of each layer and direction, in training with a new mask over each recurrent matrix."""
+        weights: Weights = self.network.all_weights
+        if not self._drops_weights:
+            return weights
+        rate = self.recurrent_weight_dropout
+        return [[by_input, drop(recurrent, rate), *biases] for by_input, recurrent, *biases in weights]
+
     def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
         time = inputs.size(1)
         # Looking at the lengths is free where they lie in the memory of the CPU; a traced graph must hold for all.
         look = lengths.device.type == "cpu" and not torch.compiler.is_compiling()
+        if look and bool((lengths == time).all()):
+            return self._run_layers(inputs, lengths, planes, ragged=False)
         groups = split_by_length(lengths, time) if look else []
         if len(groups) > 1:
             return self._run_in_groups(inputs, lengths, planes, groups)
-        ragged = not look or bool((lengths < time).any())
-        if not ragged:
-            return self._run_layers(inputs, lengths, planes, ragged)
-        outputs, final = self._run_layers(zero_beyond(inputs, lengths), lengths, planes, ragged)
+        outputs, final = self._run_layers(zero_beyond(inputs, lengths), lengths, planes, ragged=True)
         return zero_beyond(outputs, lengths), final
 
     def _run_in_groups(
@@ -123,23 +154,28 @@ class Recurrent(Encoder):
         """Runs groups of rows, each for its own number of steps."""
         index, inverse = index_groups(groups, lengths, inputs.size(1))
         compact = gather_rows(inputs.flatten(0, 1), index, inverse)  # (steps of all groups, input_size)
+        weights = self._weights()  # one mask for all groups
         outputs, finals = [], []
         parts = compact.split([rows.size(0) * steps for rows, steps in groups])
         for (rows, steps), part in zip(groups, parts, strict=True):
             initial = tuple(plane.index_select(1, rows) for plane in planes)
-            values, final = self._run_layers(part.view(-1, steps, self.input_size), lengths[rows], initial, ragged=True)
+            part = part.view(-1, steps, self.input_size)
+            values, final = self._run_layers(part, lengths[rows], initial, ragged=True, weights=weights)
             outputs.append(values.flatten(0, 1))
             finals.append(final)
         whole = gather_rows(torch.cat(outputs), inverse, index).view(*inputs.shape[:2], self.output_size)
         restore = torch.cat([rows for rows, _ in groups]).argsort()
         return whole, tuple(torch.cat(parts, dim=1).index_select(1, restore) for parts in zip(*finals, strict=True))
 
-    def _run_layers(self, inputs: Tensor, lengths: Tensor, planes: Planes, ragged: bool) -> tuple[Tensor, Planes]:
+    def _run_layers(
+        self, inputs: Tensor, lengths: Tensor, planes: Planes, *, ragged: bool, weights: Weights | None = None
+    ) -> tuple[Tensor, Planes]:
+        weights = self._weights() if weights is None else weights
         outputs = inputs  # (batch, time, size)
         finals = []
         for layer in range(self.num_layers):
             if layer > 0:
-                outputs = drop(outputs, self.dropout, self.training)
+                outputs = self.between(outputs)
             if ragged:
                 outputs = self._mark_padding(outputs, lengths)
             streams = []
@@ -147,7 +183,7 @@ class Recurrent(Encoder):
                 index = layer * self.directions + direction
                 initial = tuple(plane[index : index + 1] for plane in planes)
                 stream = reverse_within(outputs, lengths) if direction == 1 else outputs
-                stream, final = self._run_direction(stream, lengths, initial, self.network.all_weights[index], ragged)
+                stream, final = self._run_direction(stream, lengths, initial, weights[index], ragged)
                 streams.append(reverse_within(stream, lengths) if direction == 1 else stream)
                 finals.append(final)
             outputs = torch.cat(streams, dim=2) if len(streams) > 1 else streams[0]
@@ -169,32 +205,40 @@ class Recurrent(Encoder):
         data, batch_sizes, order, restore = cast("tuple[Tensor, Tensor, Tensor, Tensor]", packed)
         planes = tuple(plane.index_select(1, order) for plane in planes)
         rate = self.dropout if self.training and self.num_layers > 1 else 0.0
-        layers = self.network.all_weights
-        if rate > 0 and torch.are_deterministic_algorithms_enabled():
-            data, planes = self._run_packed_by_layer(data, batch_sizes, planes, rate)
+        # cuDNN's own dropout between layers is neither reproducible nor locked, and weights apart are copied anyway.
+        by_layer = rate > 0 and (self.locked_dropout or torch.are_deterministic_algorithms_enabled())
+        if by_layer or self._drops_weights:
+            data, planes = self._run_packed_by_layer(data, batch_sizes, planes)
         else:
-            data, *final = self._call(data, batch_sizes, planes, [weight for layer in layers for weight in layer], rate)
+            weights = [weight for layer in self._weights() for weight in layer]
+            data, *final = self._call(data, batch_sizes, planes, weights, rate)
             planes = tuple(final)
         padded = PackedSequence(data, batch_sizes, order, restore)
         outputs, _ = pad_packed_sequence(padded, batch_first=True, total_length=inputs.size(1))
         return zero_beyond(outputs, lengths), tuple(plane.index_select(1, restore) for plane in planes)
 
-    def _run_packed_by_layer(
-        self, data: Tensor, batch_sizes: Tensor, planes: Planes, rate: float
-    ) -> tuple[Tensor, Planes]:
-        """Runs packed steps (steps, size) layer by layer: cuDNN's own dropout between layers is not reproducible."""
+    def _run_packed_by_layer(self, data: Tensor, batch_sizes: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
+        """Runs packed steps (steps, size) layer by layer, with our own dropout between them."""
+        weights = self._weights()
         finals = []
         for layer in range(self.num_layers):
             if layer > 0:
-                data = drop(data, rate)
+                data = self._drop_packed(data, batch_sizes)
             rows = slice(layer * self.directions, (layer + 1) * self.directions)
-            weights = [weight for direction in self.network.all_weights[rows] for weight in direction]
-            with warnings.catch_warnings():
-                # cuDNN copies the weights of one layer together: they lie apart in the memory of the whole network.
-                warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
-                data, *final = self._call(data, batch_sizes, tuple(plane[rows] for plane in planes), weights)
+            flat = [each for direction in weights[rows] for each in direction]
+            with _weights_apart():
+                data, *final = self._call(data, batch_sizes, tuple(plane[rows] for plane in planes), flat)
             finals.append(final)
         return data, tuple(torch.cat(parts) for parts in zip(*finals, strict=True))
+
+    def _drop_packed(self, data: Tensor, batch_sizes: Tensor) -> Tensor:
+        """Drops features of packed steps (steps, size), if locked the same ones at every step of a row."""
+        if not self.locked_dropout:
+            return drop(data, self.dropout, self.training)
+        factors: Tensor = self.between(data.new_ones(int(batch_sizes[0]), 1, data.size(1)))  # (batch, 1, size)
+        first = batch_sizes.cumsum(0) - batch_sizes  # where each step begins among the packed ones
+        row = torch.arange(data.size(0)) - first.repeat_interleave(batch_sizes)  # (steps,)
+        return data * factors.squeeze(1).index_select(0, row.to(data.device))
 
     def _call(
         self,
@@ -241,3 +285,11 @@ class Recurrent(Encoder):
     def _from_planes(self, planes: Sequence[Tensor]) -> State:
         parts = tuple(plane.transpose(0, 1) for plane in planes)
         return parts if self.num_parts > 1 else parts[0]
+
+
+@contextmanager
+def _weights_apart() -> Iterator[None]:
+    """Silences cuDNN's warning that it copies weights together which lie apart in memory, where they have to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
+        yield

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torch.nn.functional import dropout as drop
 
+from seqmodels.dropout import LockedDropout
 from seqmodels.encoders.create import create_nested_encoder
 from seqmodels.encoders.encoder import Encoder, EncoderSpec, check_batch, register_encoder
 from seqmodels.encoders.options import check_dropout
@@ -29,12 +29,14 @@ class Stacked(Encoder):
             the two differ in size.
         layer_norm: whether each layer's result is normalised over its features (after the residual).
         dropout: probability, in [0, 1), of zeroing a feature between two layers.
+        locked_dropout: whether `dropout` zeroes the same features at all steps of a row, rather than others at each.
 
     Raises:
         ConfigurationError: there is no layer, or a layer's spec is wrong (names its place in the list).
 
     Reference:
-        Residual connections between recurrent layers: Wu et al., Google's neural machine translation system, 2016, 3.1.
+        Residual connections between recurrent layers: Wu et al., Google's neural machine translation system, 2016, 3.1;
+        locked dropout: Merity et al., Regularizing and optimizing LSTM language models, 2018, 4.2.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Stacked(Encoder):
         residual: bool = False,
         layer_norm: bool = False,
         dropout: float = 0.0,
+        locked_dropout: bool = False,
     ) -> None:
         if isinstance(layers, str) or not isinstance(layers, Sequence) or not layers:
             raise ConfigurationError(f"stacked: layers must be a list of one encoder or more, got {layers!r}")
@@ -54,6 +57,7 @@ class Stacked(Encoder):
             built.append(create_nested_encoder(f"stacked: layers[{place}]", spec, size))
         super().__init__(input_size, built[-1].output_size, causal=all(layer.causal for layer in built))
         self.dropout = check_dropout(self, dropout)
+        self.between = LockedDropout(self.dropout) if locked_dropout else nn.Dropout(self.dropout)
         self.layers = nn.ModuleList(built)
         self.residual = residual
         self.shortcuts = nn.ModuleList(_shortcut(layer) for layer in built) if residual else None
@@ -67,12 +71,14 @@ class Stacked(Encoder):
         """
         check_batch(self, inputs, lengths, state)
         states = []
-        values = zero_beyond(inputs, lengths)  # (batch, time, size of the layer below)
+        # Layers bear any padding; the shortcuts do not: zero times NaN is NaN in the gradients of their weights.
+        values = zero_beyond(inputs, lengths) if self.residual else inputs  # (batch, time, size of the layer below)
         for place, layer in enumerate(self.layers):
             outputs, following = layer(self._drop(place, values), lengths, None if state is None else state[place])
             states.append(following)
             values = self._join(place, values, outputs)
-        return zero_beyond(values, lengths), tuple(states)
+        # Beyond the lengths the layers' outputs are zero, and so are the shortcuts of zeros; normalised ones are not.
+        return values if self.norms is None else zero_beyond(values, lengths), tuple(states)
 
     def initial_state(self, batch_size: int) -> State:
         """Returns the tuple of the layers' states before the first step; see `Encoder.initial_state`."""
@@ -87,7 +93,7 @@ class Stacked(Encoder):
         states = []
         values = inputs  # (batch, size of the layer below)
         for place, layer in enumerate(self._encoders()):
-            outputs, following = layer.step(self._drop(place, values), state[place])
+            outputs, following = layer.step(self._drop(place, values.unsqueeze(1)).squeeze(1), state[place])
             states.append(following)
             values = self._join(place, values, outputs)
         return values, tuple(states)
@@ -104,7 +110,7 @@ class Stacked(Encoder):
         return list(self.layers)  # type: ignore[arg-type]
 
     def _drop(self, place: int, values: Tensor) -> Tensor:
-        return drop(values, self.dropout, self.training) if place > 0 else values
+        return self.between(values) if place > 0 else values
 
     def _join(self, place: int, values: Tensor, outputs: Tensor) -> Tensor:
         if self.shortcuts is not None:

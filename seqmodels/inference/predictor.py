@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -13,11 +15,35 @@ from seqmodels.data.batch import Batch
 from seqmodels.data.encoded import collate
 from seqmodels.data.readers.reader import Example
 from seqmodels.data.schema import Schema
-from seqmodels.errors import ConfigurationError, DataError
-from seqmodels.networks import ClassificationNetwork, Network, TaggingNetwork
+from seqmodels.errors import ConfigurationError, DataError, did_you_mean
+from seqmodels.inference.writing import Writer, WritingOptions
+from seqmodels.networks import ClassificationNetwork, LanguageModelingNetwork, Network, TaggingNetwork
 
 Result = TypeVar("Result")
 Input = str | Sequence[str] | Sequence[Sequence[float]] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely a language model finds a sequence.
+
+    Attributes:
+        tokens: the tokens as the vocabulary writes them, the end token last; empty for frames.
+        log_probs: the log-likelihood of each step given those before it, in nats.
+    """
+
+    tokens: list[str]
+    log_probs: list[float]
+
+    @property
+    def log_probability(self) -> float:
+        """The log-likelihood of the whole, in nats: by this sequences are ranked."""
+        return math.fsum(self.log_probs)
+
+    @property
+    def perplexity(self) -> float:
+        """The inverse of the geometric mean of the steps' probabilities."""
+        return math.exp(min(-self.log_probability / max(len(self.log_probs), 1), 700.0))
 
 
 class Predictor:
@@ -60,6 +86,8 @@ class Predictor:
             ConfigurationError: a single text was given instead of a list of them.
             DataError: an input is not of the kind that the model was trained on.
         """
+        if isinstance(self.network, LanguageModelingNetwork):
+            raise ConfigurationError("predict needs labels to choose from; of a language model ask score or generate")
         key = {"label": "label", "labels": "labels", "tags": "tags"}[self.network.target.kind]
         return [result[key] for result in self.results(inputs)]
 
@@ -103,6 +131,77 @@ class Predictor:
             raise ConfigurationError("n-best tagging needs a tagger trained with crf: true")
         return self._run(inputs, lambda logits, batch: network.n_best(logits, batch, n))
 
+    def score(self, inputs: Sequence[Input]) -> list[Score]:
+        """Returns how likely a language model finds each input, token by token, its end included.
+
+        Every text is scored by itself, from its beginning.
+
+        Raises:
+            ConfigurationError: the model is not a language model.
+        """
+        network = self.network
+        if not isinstance(network, LanguageModelingNetwork):
+            raise ConfigurationError("score needs a language model, but this model gives labels; use predict_proba")
+
+        def scores(outputs: Tensor, batch: Batch) -> list[Score]:
+            rows = zip(network.log_probs(outputs, batch).tolist(), batch.lengths.tolist(), strict=True)
+            tokens: list[list[str]] = [[] for _ in range(batch.size)]
+            if network.schema.tokens is not None:
+                assert batch.targets is not None
+                decode = network.schema.tokens.tokenizer.tokens
+                tokens = [
+                    decode(ids[:length]) for ids, length in zip(batch.targets.tolist(), batch.lengths, strict=True)
+                ]
+            return [Score(names, values[:length]) for names, (values, length) in zip(tokens, rows, strict=True)]
+
+        return self._run(inputs, scores)
+
+    def generate(
+        self, prompts: Sequence[str], options: WritingOptions | None = None, *, first: int = 0, **settings: Any
+    ) -> list[str]:
+        """Returns for each prompt the text that a language model writes behind it; an empty prompt begins a new text.
+
+        One step of the model a token, whatever came before. What is written to a prompt depends on its place in the
+        list and on the seed, not on the other prompts.
+
+        Args:
+            prompts: the beginnings.
+            options: how to write; None for `WritingOptions(**settings)`.
+            first: the number of the first prompt, where they are a part of a list: random numbers depend on it.
+            settings: the arguments of `WritingOptions`, such as `max_length=200, temperature=0.8, top_p=0.9, seed=1`.
+
+        Raises:
+            ConfigurationError: the model is not a language model of tokens, or a setting is unknown or out of range.
+            DataError: a word of a prompt is not in the vocabulary.
+        """
+        if isinstance(prompts, str):
+            raise ConfigurationError(
+                "expected a list of prompts, got a single one; put it in brackets: generate([...])"
+            )
+        writer = self._writer(options, settings)
+        return [
+            text
+            for begin in range(0, len(prompts), self.batch_size)
+            for text in writer.texts(prompts[begin : begin + self.batch_size], first=first + begin)
+        ]
+
+    def stream(self, prompt: str, options: WritingOptions | None = None, **settings: Any) -> Iterator[str]:
+        """Yields the text that a language model writes behind a prompt, piece by piece; see `generate`."""
+        return self._writer(options, settings).stream(prompt)
+
+    def _writer(self, options: WritingOptions | None, settings: Mapping[str, Any]) -> Writer:
+        if not isinstance(self.network, LanguageModelingNetwork):
+            raise ConfigurationError("generate needs a language model, but this model gives labels; use predict")
+        unknown = [name for name in settings if name not in WritingOptions.__dataclass_fields__]
+        if unknown or (options is not None and settings):
+            known = list(WritingOptions.__dataclass_fields__)
+            raise ConfigurationError(
+                f"generate has no setting '{unknown[0]}'{did_you_mean(unknown[0], known)}; it has: {', '.join(known)}"
+                if unknown
+                else "give options or single settings, not both"
+            )
+        return Writer(self.network, WritingOptions(**settings) if options is None else options)
+
     def results(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
         """Returns, for each input, the prediction with its probabilities as a dictionary of plain types."""
         return self._run(inputs, self.network.results)
@@ -111,7 +210,7 @@ class Predictor:
         examples = self._examples(inputs)
         if not examples:
             return []
-        encoded = self.schema.encode(examples, targets=False)
+        encoded = self.network.columns(examples)
         order = np.argsort(encoded.steps().lengths(), kind="stable").tolist()
         device = next(self.network.parameters()).device
         results: list[Any] = [None] * len(examples)

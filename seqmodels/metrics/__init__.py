@@ -4,6 +4,14 @@ from seqmodels.metrics.average import Average
 from seqmodels.metrics.classification import ClassificationScores
 from seqmodels.metrics.confusion_picture import plot_confusion_matrix
 from seqmodels.metrics.entities import EntityScores
+from seqmodels.metrics.likelihood import LikelihoodScores
 from seqmodels.metrics.multilabel import MultilabelScores
 
-__all__ = ["Average", "ClassificationScores", "EntityScores", "MultilabelScores", "plot_confusion_matrix"]
+__all__ = [
+    "Average",
+    "ClassificationScores",
+    "EntityScores",
+    "LikelihoodScores",
+    "MultilabelScores",
+    "plot_confusion_matrix",
+]

@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from seqmodels.data.batch import Batch
+from seqmodels.data.encoded import Encoded
+from seqmodels.data.readers import Example
 from seqmodels.data.schema import Schema, Target
 from seqmodels.embedders import embedder_registry
 from seqmodels.encoders import State, create_encoder, pretrained_embedding_size
@@ -46,10 +48,19 @@ class Network(nn.Module, ABC):
             raise ConfigurationError(f"{type(self).__name__} needs a target, but the data has none")
         return self.schema.target
 
-    def encode(self, batch: Batch) -> tuple[Tensor, State]:
-        """Returns the encoder's outputs (batch, time, output_size) and its state after each row's last step."""
+    def columns(self, examples: Sequence[Example]) -> Encoded:
+        """Returns the columns of examples without targets, as batches for prediction are made of."""
+        return self.schema.encode(examples, targets=False)
+
+    def encode(self, batch: Batch, state: State | None = None) -> tuple[Tensor, State]:
+        """Returns the encoder's outputs (batch, time, output_size) and its state after each row's last step.
+
+        Args:
+            batch: the inputs.
+            state: where a causal encoder goes on from; None for the initial state.
+        """
         embedded = self.embedder(batch.inputs, batch.lengths)  # (batch, time, input_size)
-        return self.encoder(embedded, batch.lengths)  # type: ignore[no-any-return]
+        return self.encoder(embedded, batch.lengths, state)  # type: ignore[no-any-return]
 
     def initialize(self) -> None:
         """Takes over what pretrained parts bring; called once where training begins, never where weights are loaded."""
@@ -68,7 +79,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """Returns the logits of a batch."""
+        """Returns the logits of a batch; of a language model, what its head makes them of."""
 
     @abstractmethod
     def decode(self, logits: Tensor, batch: Batch) -> Tensor:

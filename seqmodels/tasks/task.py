@@ -30,6 +30,7 @@ from seqmodels.networks import Network, network_registry
 from seqmodels.registry import dotted_path, only_registered
 from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
 from seqmodels.tasks.plain import to_plain
+from seqmodels.tasks.processes import destroy_at_exit
 from seqmodels.tasks.schedules import WarmupSchedule
 
 Self = TypeVar("Self", bound="Task")
@@ -119,6 +120,10 @@ class Task(lightning.LightningModule, ABC):
 
     # The network
 
+    def setup(self, stage: str) -> None:
+        """Sees to it that processes that train together part in good order."""
+        destroy_at_exit()
+
     def configure_model(self) -> None:
         """Builds the network from the schema of the data module, or of the checkpoint."""
         if self.schema is None and self._trainer is not None:
@@ -184,15 +189,20 @@ class Task(lightning.LightningModule, ABC):
                 torch.cuda.set_rng_state(self._rng_state["cuda"].cpu(), self.device)
             self._rng_state = None
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Returns the loss; logs its mean since the last time, every `log_every_n_steps`."""
+    def objective(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Returns the mean loss of a training batch, in nats, and what is minimised; they differ by penalties."""
         loss, _ = self.loss(self.network(batch), batch)
+        return loss, loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Returns what is minimised; logs the loss's mean since the last time, every `log_every_n_steps`."""
+        loss, minimised = self.objective(batch)
         self._loss_sum = loss.detach() if self._loss_sum is None else self._loss_sum + loss.detach()
         self._loss_steps += 1
         if (self.global_step + 1) % self._log_interval() == 0 or batch_idx == 0:
             self.log("train_loss", self._loss_sum / self._loss_steps, prog_bar=True, batch_size=batch.size)
             self._loss_sum, self._loss_steps = None, 0
-        return loss
+        return minimised
 
     def _log_interval(self) -> int:
         return max(1, int(self.trainer.log_every_n_steps))  # type: ignore[attr-defined]

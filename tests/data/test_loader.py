@@ -30,7 +30,7 @@ def encoded_rows(rows: int = ROWS) -> Encoded:
 def sequence_loader(**arguments: Any) -> SequenceLoader:
     encoded = encoded_rows()
     sampler = BucketSampler(encoded.steps().lengths(), batch_size=5, shuffle=True, pool=3)
-    return SequenceLoader(encoded, sampler, **arguments)
+    return SequenceLoader(BatchDataset(encoded), sampler, **arguments)
 
 
 def rows_of(batches: list[Batch]) -> list[list[int]]:
@@ -39,7 +39,7 @@ def rows_of(batches: list[Batch]) -> list[list[int]]:
 
 def test_gives_every_row_once_and_the_right_ones():
     encoded = encoded_rows()
-    batches = list(evaluation_loader(encoded, BucketSampler(encoded.steps().lengths(), batch_size=7)))
+    batches = list(evaluation_loader(BatchDataset(encoded), BucketSampler(encoded.steps().lengths(), batch_size=7)))
     assert sorted(row for batch in batches for row in batch.rows.tolist()) == list(range(ROWS))
     for batch in batches:
         for place, row in enumerate(batch.rows.tolist()):
@@ -114,7 +114,7 @@ def test_a_batch_of_repeated_rows_is_not_counted():
     seen = []
     for rank in range(3):
         sampler = BucketSampler(encoded.steps().lengths(), batch_size=2, num_replicas=3, rank=rank)
-        seen += list(evaluation_loader(encoded, sampler))
+        seen += list(evaluation_loader(BatchDataset(encoded), sampler))
     assert sorted(row for batch in seen for row in batch.rows[batch.counted].tolist()) == [0, 1]
     assert [batch.counted.tolist() for batch in seen].count([False]) == 1
 
@@ -172,7 +172,7 @@ def fit(model: Recorder, folder: Path, *, ckpt_path: Path | None = None, **argum
     )
     progress = trainer.fit_loop.epoch_loop.batch_progress
     encoded = encoded_rows()
-    validation = evaluation_loader(encoded, BucketSampler(encoded.steps().lengths(), batch_size=19))
+    validation = evaluation_loader(BatchDataset(encoded), BucketSampler(encoded.steps().lengths(), batch_size=19))
     trainer.fit(model, sequence_loader(trained=lambda: progress.current.processed), validation, ckpt_path=ckpt_path)
 
 

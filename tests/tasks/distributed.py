@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer
+from torch.optim import SGD
 
-from seqmodels import LabelledSequences, SequenceClassifier, SequenceTagger
+from seqmodels import ContiguousStreams, LabelledSequences, LanguageModel, SequenceClassifier, SequenceTagger
 from seqmodels.callbacks.prediction_writer import PredictionWriter
 
 
@@ -49,8 +51,38 @@ def main(folder: Path, devices: int) -> None:
             totals = trainer.strategy.all_gather(total).flatten().tolist()
             found[kind]["equal_weights"] = len(set(totals)) == 1
             found[kind]["finite"] = bool(torch.isfinite(total))
+    found["streams"] = streams(folder, devices)
     if trainer.is_global_zero:
         print(json.dumps(found))
+
+
+def streams(folder: Path, devices: int) -> dict[str, float]:
+    """Fits a language model on four streams, however many processes share them, and returns scores and weights."""
+    paths = {split: str(folder / f"{split}.txt") for split in ("train", "validation", "test")}
+    torch.manual_seed(0)
+    task = LanguageModel({"name": "lstm", "hidden_size": 7}, {"embedding_dim": 5}, optimizer=partial(SGD, lr=0.5))
+    data = ContiguousStreams(**paths, batch_size=4 // devices, window=5, eval_window=3, eval_batch_size=3)
+    checkpoint = folder / f"streams.{devices}.ckpt"
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(task, datamodule=data)
+    trainer.save_checkpoint(checkpoint)
+    weights = torch.stack([parameter.detach().abs().sum() for parameter in task.parameters()]).sum()
+    state = torch.load(checkpoint, weights_only=True)["carried_state"]
+    return {
+        **{name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_")},
+        **trainer.test(task, datamodule=data, verbose=False)[0],
+        "weights": float(weights),
+        "state": sum(float(tensor.abs().sum()) for of_process in state for tensor in of_process),
+    }
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def test_two_processes_score_as_one(toy, checkpoints):
         files = [(toy.folder / f"{kind}.{devices}.jsonl").read_text() for devices in (1, 2)]
         assert [strip(line) for line in files[0].splitlines()] == [strip(line) for line in files[1].splitlines()]
         assert len(files[0].splitlines()) == 11
+    assert two["streams"] == pytest.approx(one["streams"], rel=1e-5)  # whole streams, the same whoever owns them
     assert two["label"]["equal_weights"]
     assert two["label"]["finite"]
 

@@ -3,11 +3,14 @@
 from seqmodels.data.readers.conll import ConllReader
 from seqmodels.data.readers.conllu import ConlluReader
 from seqmodels.data.readers.csv_file import CsvReader
+from seqmodels.data.readers.documents import DocumentsReader
 from seqmodels.data.readers.fasta import FastaReader
 from seqmodels.data.readers.huggingface import HuggingFaceReader
 from seqmodels.data.readers.jsonl import JsonLinesReader
 from seqmodels.data.readers.label_text import LabelTextReader
 from seqmodels.data.readers.parquet import ParquetReader
+from seqmodels.data.readers.piano_roll import PianoRollReader
+from seqmodels.data.readers.python_functions import PythonFunctions
 from seqmodels.data.readers.python_source import PythonClassification, PythonTagging
 from seqmodels.data.readers.reader import (
     Example,
@@ -26,13 +29,16 @@ __all__ = [
     "ConllReader",
     "ConlluReader",
     "CsvReader",
+    "DocumentsReader",
     "Example",
     "FastaReader",
     "HuggingFaceReader",
     "JsonLinesReader",
     "LabelTextReader",
     "ParquetReader",
+    "PianoRollReader",
     "PythonClassification",
+    "PythonFunctions",
     "PythonTagging",
     "Reader",
     "TextFoldersReader",

@@ -1,0 +1,1 @@
+"""The linear recurrence that the parallel encoders run on: its definition, its forms and its gradient."""
