@@ -197,6 +197,8 @@ def format_row(recipe: Results) -> str:
 
 def main_metric(results: Results) -> str:
     """Returns the test metric that is the one which training watched, or else the first that is no loss."""
+    if results.get("test_perplexity") and results["test_perplexity"] == results.get("test_word_perplexity"):
+        return "test_perplexity"  # of a model of words, which is what the literature gives
     watched = str(results.get("monitor") or "").partition("_")[2]
     if f"test_{watched}" in results:
         return f"test_{watched}"
@@ -206,7 +208,7 @@ def main_metric(results: Results) -> str:
 
 def format_scores(metric: str, scores: Sequence[float]) -> str:
     """Returns mean and standard deviation (of a sample); fractions in percent, losses and perplexities as they are."""
-    percent = not metric.endswith(("loss", "perplexity", "error", "bits"))
+    percent = not metric.endswith(("loss", "perplexity", "error", "character"))
     scale, unit, digits = (100, "%", 2) if percent else (1, "", 3)
     text = f"{scale * statistics.mean(scores):.{digits}f}{unit}"
     return text if len(scores) == 1 else f"{text} ± {scale * statistics.stdev(scores):.{digits}f}"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 1000
 CHUNK_STEPS = 200_000  # feature sequences are long, and a chunk is in memory as Python objects
-IN_MEMORY = 64 * 2**20  # bytes of encoded columns, beyond which they go to files
+IN_MEMORY = 16 * 2**20  # bytes of encoded columns, beyond which they go to files
 
 Convert = Callable[[Example], Example]
 
@@ -367,7 +367,8 @@ class _Columns:
         if self.folder is not None:
             self._spill()
         columns: dict[str, Any] = {name: writer.finish() for name, writer in self._writers.items()}
-        for name, pieces in self._pieces.items():
+        for name in list(self._pieces):
+            pieces = self._pieces.pop(name)  # so that no column is in memory twice but the one being joined
             if pieces:
                 lengths = np.concatenate([np.zeros(1, dtype=np.int64), *(piece.lengths() for piece in pieces)])
                 columns[name] = Ragged(np.concatenate([piece.values for piece in pieces]), np.cumsum(lengths))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import json
 from abc import ABC, abstractmethod
@@ -266,9 +267,10 @@ def _most_frequent(
         counts.pop(special, None)
     if not counts:
         raise DataError(f"tokenizer '{kind}': the training data holds no {kind}s; is the right column or file read?")
-    by_count = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    kept = [entry for entry, count in by_count if count >= min_count]
-    vocabulary = {entry: id for id, entry in enumerate((*SPECIAL_TOKENS, *kept[:max_size]))}
+    frequent = (entry for entry in counts if counts[entry] >= min_count)
+    kept = heapq.nsmallest(max_size or len(counts), frequent, key=lambda entry: (-counts[entry], entry))
+    counts.clear()  # a corpus of many words has no memory to spare
+    vocabulary = {entry: id for id, entry in enumerate((*SPECIAL_TOKENS, *kept))}
     backend = tokenizers.Tokenizer(models.WordLevel(vocabulary, unk_token=UNK_TOKEN))
     if normalizer is not None:
         backend.normalizer = normalizer

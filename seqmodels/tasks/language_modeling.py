@@ -20,7 +20,6 @@ from seqmodels.data.streams import StreamBatch
 from seqmodels.dynamic_evaluation import DynamicEvaluation
 from seqmodels.encoders import State
 from seqmodels.errors import ConfigurationError
-from seqmodels.masking import lengths_to_mask
 from seqmodels.metrics import LikelihoodScores
 from seqmodels.networks import LanguageModelingNetwork
 from seqmodels.neural_cache import NeuralCache
@@ -243,30 +242,29 @@ class LanguageModel(Task):
         self.scores[split].update(log_probs, count)
 
     def _log_probs(self, split: str, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Returns the log-likelihood (batch, time) of what came next in nats, without and with the neural cache."""
+        """Returns the encoder's outputs, and the log-likelihood (batch, time) of what came next in nats."""
         states = self._states[split]
         outputs, state = self.network.encode(batch, self._take(states, batch))
         if self._carries:
             states.keep(state, 0)
         log_probs = self.network.log_probs(outputs, batch)
         if split != "test" or self.neural_cache is None:
-            return log_probs, log_probs
+            return outputs, log_probs
         cache = self.neural_cache
         memory = self._take(self._memory, batch, lambda: cache.empty_memory(outputs))
         assert batch.targets is not None
-        mixed, memory = cache.log_probs(outputs, batch.targets, log_probs, batch.lengths, memory)
+        log_probs, memory = cache.log_probs(outputs, batch.targets, log_probs, batch.lengths, memory)
         if self._carries:
             self._memory.keep(memory, 0)
-        return log_probs, mixed
+        return outputs, log_probs
 
     def _score_dynamically(self, dynamic: DynamicEvaluation, batch: Batch) -> Tensor:
         """Scores a window and then learns from it."""
         with torch.inference_mode(False), torch.enable_grad():
             batch = batch.copy()  # out of inference mode, whose tensors take no part in gradients
-            log_probs, mixed = self._log_probs("test", batch)
-            mask = lengths_to_mask(batch.lengths, log_probs.size(1))
-            dynamic.update(-log_probs[mask].mean())
-        return mixed.detach()
+            outputs, log_probs = self._log_probs("test", batch)
+            dynamic.update(self.network.loss(outputs, batch))
+        return log_probs.detach()
 
     def _take(self, states: CarriedState, batch: Batch, initial: Any = None) -> State | None:
         if not self._carries:

@@ -84,7 +84,7 @@ def test_windows_with_carried_state_equal_one_long_forward(corpus, name, resets)
     task._carries = True
     found = [[], []]
     for batch in data.train_dataloader():
-        log_probs, _ = task._log_probs("val", batch)
+        _, log_probs = task._log_probs("val", batch)
         for row, length in enumerate(batch.lengths.tolist()):
             found[row] += log_probs[row, :length].tolist()
     flat = data.encoded("train").encoded.ids
@@ -316,6 +316,47 @@ def test_it_learns(corpus, tmp_path):
     run = trainer(max_epochs=30)
     run.fit(model(optimizer=functools.partial(torch.optim.Adam, lr=0.03)), datamodule=data)
     assert float(run.callback_metrics["val_perplexity"]) < 1.1
+
+
+@pytest.mark.parametrize("window", [3, 50])
+def test_a_neural_cache_remembers_over_windows(corpus, window):
+    task = model(neural_cache={"size": 7, "flatness": 2.0, "weight": 0.3})
+    plain = model()
+    scores = {}
+    for name, one in (("cache", task), ("plain", plain)):
+        data = streams(corpus, eval_window=window)
+        trainer().fit(one, datamodule=data)
+        scores[name] = trainer().test(one, datamodule=data, verbose=False)[0]["test_loss"]
+    data = streams(corpus, eval_window=1_000)
+    data.schema = task.schema
+    data.setup("test")
+    (batch,) = data.test_dataloader()
+    with torch.no_grad():
+        outputs, _ = task.network.encode(batch)
+        expected, _ = task.neural_cache.log_probs(
+            outputs, batch.targets, task.network.log_probs(outputs, batch), batch.lengths
+        )
+    assert scores["cache"] == pytest.approx(-float(expected.sum() / batch.lengths.sum()), abs=1e-5)
+    assert scores["cache"] != pytest.approx(scores["plain"], abs=1e-3)
+
+
+def test_dynamic_evaluation_learns_from_what_it_has_scored_and_forgets_it(corpus, tmp_path):
+    path = tmp_path / "again.txt"
+    path.write_text("one dog sat on a mat\n" * 60)
+    task = model(dynamic_evaluation={"lr": 1.0})
+    trainer().fit(task, datamodule=streams(corpus))
+    before = [parameter.detach().clone() for parameter in task.parameters()]
+    data = streams(corpus, test=str(path))
+    dynamic = trainer().test(task, datamodule=data, verbose=False)[0]["test_loss"]
+    assert all((one == other).all() for one, other in zip(before, task.parameters(), strict=True))
+    task.dynamic_evaluation = None
+    assert dynamic < trainer().test(task, datamodule=data, verbose=False)[0]["test_loss"] - 0.3
+    first = trainer(limit_test_batches=1)
+    still = first.test(task, datamodule=data, verbose=False)[0]["test_loss"]
+    task.dynamic_evaluation = model(dynamic_evaluation={"lr": 1.0}).dynamic_evaluation
+    assert first.test(task, datamodule=data, verbose=False)[0]["test_loss"] == pytest.approx(
+        still
+    )  # scored, then learnt
 
 
 # What cannot be
