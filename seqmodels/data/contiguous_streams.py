@@ -129,7 +129,8 @@ class ContiguousStreams(Corpus):
         window = self.window if train else self.eval_window
         dataset = StreamDataset(encoded.encoded.ids, end_id=end_id, window=window)
         sampler = self.sampler(split)
-        return self.train_loader(dataset, sampler) if train else evaluation_loader(dataset, sampler, self.num_workers)
+        make = self.train_loader if train else evaluation_loader
+        return make(dataset, sampler, self.num_workers)
 
     def sampler(self, split: Split) -> WindowSampler:
         """Returns a new sampler of a split that `setup` has encoded."""

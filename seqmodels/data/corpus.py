@@ -17,7 +17,7 @@ from seqmodels.data.partition import Partition
 from seqmodels.data.schema import Schema
 from seqmodels.data.splits import Split, Splits
 from seqmodels.data.statistics import DataStatistics, format_table
-from seqmodels.data.store import EncodedSplit, Examples, encode_split
+from seqmodels.data.store import EncodedSplit, encode_split
 from seqmodels.data.tokenizer_training import tokenizer_registry
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
 
@@ -36,24 +36,23 @@ class Corpus(SequenceDataModule):
     streams: bool  # whether batches follow one another, so that a state can be carried from one to the next
 
     def __init__(self, arguments: dict[str, Any]) -> None:
-        super().__init__(arguments)
-        self.given: dict[Split, Any] = {split: arguments[split] for split in ("train", "validation", "test", "predict")}
+        splits = Splits(
+            arguments["reader"],
+            {split: arguments[split] for split in ("train", "validation", "test", "predict")},
+            Partition(
+                validation_fraction=arguments["validation_fraction"],
+                test_fraction=arguments["test_fraction"],
+                seed=arguments["seed"],
+            ),
+            cache_dir=arguments["cache_dir"],
+        )
+        super().__init__(arguments, splits)
         self.tokenizer = arguments["tokenizer"]
         self.num_workers = arguments["num_workers"]
         self.seed = arguments["seed"]
         self.cache_dir = arguments["cache_dir"]
         if self.num_workers < 0:
             raise ConfigurationError(f"num_workers must be at least 0, got {self.num_workers}")
-        self.splits = Splits(
-            *(arguments["reader"], self.given),
-            Partition(
-                validation_fraction=arguments["validation_fraction"],
-                test_fraction=arguments["test_fraction"],
-                seed=self.seed,
-            ),
-            cache_dir=self.cache_dir,
-        )
-        self.reader = self.splits.reader
         tokenizer_registry.create(self.tokenizer)
         self._encoded: dict[Split, EncodedSplit] = {}
         self._encoded_by: Schema | None = None
@@ -82,12 +81,6 @@ class Corpus(SequenceDataModule):
         """Measures a split that `setup` has encoded."""
 
     # The flow: files, examples, schema, columns, batches
-
-    def prepare_data(self) -> None:
-        """Reads the files that the stage needs into Arrow on disk, in one process before the others."""
-        stage = None if self.trainer is None else self.trainer.state.fn
-        for split in self.splits.of_stage(None if stage is None else stage.value):
-            self.splits.examples(split)
 
     def setup(self, stage: str | None = None) -> None:
         """Encodes the splits of a stage ("fit", "validate", "test", "predict"; None for all that are given).
@@ -131,25 +124,11 @@ class Corpus(SequenceDataModule):
         sampler = BucketSampler(encoded.steps().lengths(), batch_size=PREDICT_BATCH_SIZE)
         return evaluation_loader(BatchDataset(encoded), sampler, self.num_workers)
 
-    @property
-    def has_validation(self) -> bool:
-        """Whether there is, or will be, data to choose the best checkpoint by."""
-        return self.splits.is_given("validation")
-
     # What people, tasks and writers ask for
 
     def encoded(self, split: Split) -> EncodedSplit:
         """Returns the columns of a split that `setup` has encoded."""
         return self._encoded[split]
-
-    def examples(self, split: Split) -> Examples:
-        """Returns the raw examples of a split, in the order of the files."""
-        return self.splits.examples(split)
-
-    @property
-    def predict_examples(self) -> Examples:
-        """The raw examples to predict, in the order of the file; row `Batch.rows[i]` belongs to the batch's row i."""
-        return self.examples("predict")
 
     def units(self, split: Split) -> Units | None:
         """Returns how many tokens, words and characters of a split are predicted; None for features."""
@@ -165,14 +144,6 @@ class Corpus(SequenceDataModule):
     def describe(self) -> str:
         """Returns a table of what each split is like, once `setup` has run."""
         return format_table(self.statistics(), self.schema)
-
-    def train_loader(self, dataset: Any, sampler: Any) -> SequenceLoader:
-        """Returns a loader of training batches that counts what the Trainer has trained."""
-        trained = None
-        if self.trainer is not None:
-            loop = self.trainer.fit_loop.epoch_loop
-            trained = lambda: int(loop.batch_progress.current.processed)  # type: ignore[attr-defined]  # noqa: E731
-        return SequenceLoader(dataset, sampler, num_workers=self.num_workers, trained=trained)
 
     def _build_schema(self) -> Schema:
         if not self.splits.is_given("train"):

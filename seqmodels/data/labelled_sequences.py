@@ -18,7 +18,7 @@ from seqmodels.data.readers import Example
 from seqmodels.data.schema import Schema, Target, TargetKind, build_schema
 from seqmodels.data.splits import Split, Splits, warn
 from seqmodels.data.statistics import DataStatistics, describe, format_table
-from seqmodels.data.store import EncodedSplit, Examples, encode_split
+from seqmodels.data.store import EncodedSplit, encode_split
 from seqmodels.data.tokenizer_training import tokenizer_registry
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
 from seqmodels.tags import bio_to_iobes, iobes_to_bio, odd_tags
@@ -82,15 +82,10 @@ class LabelledSequences(SequenceDataModule):
         cache_dir: str | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        super().__init__(arguments)
-        self.given: dict[Split, Any] = {"train": train, "validation": validation, "test": test, "predict": predict}
-        self.tokenizer = tokenizer
-        self.characters = characters
-        self.batch_size = batch_size
-        self.max_tokens = max_tokens
         self.tag_scheme = tag_scheme
-        self.splits = Splits(
-            *(reader, self.given),
+        splits = Splits(
+            reader,
+            {"train": train, "validation": validation, "test": test, "predict": predict},
             Partition(
                 validation_fraction=validation_fraction, test_fraction=test_fraction, folds=folds, fold=fold, seed=seed
             ),
@@ -98,7 +93,11 @@ class LabelledSequences(SequenceDataModule):
             convert=None if tag_scheme is None else self._convert,
             conversion=str(tag_scheme),
         )
-        self.reader = self.splits.reader
+        super().__init__(arguments, splits)
+        self.tokenizer = tokenizer
+        self.characters = characters
+        self.batch_size = batch_size
+        self.max_tokens = max_tokens
         self.max_length = max_length
         self.num_workers = num_workers
         self.seed = seed
@@ -122,12 +121,6 @@ class LabelledSequences(SequenceDataModule):
         tokenizer_registry.create(self.tokenizer)
 
     # The flow: files, examples, schema, columns, batches
-
-    def prepare_data(self) -> None:
-        """Reads the files that the stage needs into Arrow on disk, in one process before the others."""
-        stage = None if self.trainer is None else self.trainer.state.fn
-        for split in self.splits.of_stage(None if stage is None else stage.value):
-            self.splits.examples(split)
 
     def setup(self, stage: str | None = None) -> None:
         """Encodes the splits of a stage ("fit", "validate", "test", "predict"; None for all that are given).
@@ -154,12 +147,8 @@ class LabelledSequences(SequenceDataModule):
 
     def train_dataloader(self) -> SequenceLoader:
         """Returns the loader of training batches, reshuffled in every epoch, which can go on in the middle of one."""
-        trained = None
-        if self.trainer is not None:
-            loop = self.trainer.fit_loop.epoch_loop
-            trained = lambda: int(loop.batch_progress.current.processed)  # type: ignore[attr-defined]  # noqa: E731
         dataset = BatchDataset(self._encoded["train"].encoded)
-        return SequenceLoader(dataset, self.sampler("train"), num_workers=self._workers(), trained=trained)
+        return self.train_loader(dataset, self.sampler("train"), self._workers())
 
     def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
         """Returns the loader of validation batches, the longest rows first; an empty list where there are none."""
@@ -172,11 +161,6 @@ class LabelledSequences(SequenceDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Returns the loader of batches to predict, the longest rows first: `Batch.rows` tells their places."""
         return self._evaluation_loader("predict")
-
-    @property
-    def has_validation(self) -> bool:
-        """Whether there is, or will be, data to choose the best checkpoint by."""
-        return self.splits.is_given("validation")
 
     def encoded(self, split: Split) -> EncodedSplit:
         """Returns the columns of a split that `setup` has encoded."""
@@ -193,15 +177,6 @@ class LabelledSequences(SequenceDataModule):
         )
 
     # What people and writers ask for
-
-    def examples(self, split: Split) -> Examples:
-        """Returns the raw examples of a split, in the order of the files."""
-        return self.splits.examples(split)
-
-    @property
-    def predict_examples(self) -> Examples:
-        """The raw examples to predict, in the order of the file; row `Batch.rows[i]` belongs to the batch's row i."""
-        return self.examples("predict")
 
     def statistics(self) -> list[DataStatistics]:
         """Measures each split that `setup` has encoded."""

@@ -81,7 +81,8 @@ class SeparateSequences(Corpus):
     def layout(self, split: Split, encoded: EncodedSplit, *, train: bool) -> SequenceLoader | DataLoader[Batch]:
         """Returns the loader of a split's rows."""
         dataset, sampler = BatchDataset(encoded.encoded), self.sampler(split)
-        return self.train_loader(dataset, sampler) if train else evaluation_loader(dataset, sampler, self.num_workers)
+        make = self.train_loader if train else evaluation_loader
+        return make(dataset, sampler, self.num_workers)
 
     def sampler(self, split: Split) -> BucketSampler:
         """Returns a new sampler of a split that `setup` has encoded."""
