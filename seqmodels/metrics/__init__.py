@@ -6,6 +6,7 @@ from seqmodels.metrics.confusion_picture import plot_confusion_matrix
 from seqmodels.metrics.entities import EntityScores
 from seqmodels.metrics.likelihood import LikelihoodScores
 from seqmodels.metrics.multilabel import MultilabelScores
+from seqmodels.metrics.translation import TranslationScores, sentence_bleu
 
 __all__ = [
     "Average",
@@ -13,5 +14,7 @@ __all__ = [
     "EntityScores",
     "LikelihoodScores",
     "MultilabelScores",
+    "TranslationScores",
     "plot_confusion_matrix",
+    "sentence_bleu",
 ]

@@ -1,0 +1,82 @@
+"""Promises about what goes in and comes out: construction, sizes, refusal of wrong shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from seqmodels.conformance.evidence import BrokenPromiseError, Evidence, tensors_of
+from seqmodels.conformance.subject import Subject, read
+from seqmodels.errors import ConfigurationError
+from seqmodels.masking import lengths_to_mask
+
+
+def construction(subject: Subject, evidence: Evidence) -> None:
+    """It is built from an input size and arguments, and publishes `input_size`, `output_size` and `causal`."""
+    encoder = subject.build()
+    for attribute, kind in (("input_size", int), ("output_size", int), ("causal", bool)):
+        value = getattr(encoder, attribute, None)
+        evidence.true(
+            isinstance(value, kind), f"`{attribute}` is {value!r}: pass a {kind.__name__} to super().__init__"
+        )
+
+
+def sizes(subject: Subject, evidence: Evidence) -> None:
+    """Outputs and summary have the published sizes, the state's tensors have batch first, inputs are left alone."""
+    encoder = subject.build()
+    inputs, lengths = subject.batch(encoder)
+    before = inputs.clone()
+    outputs, state = read(encoder, inputs, lengths)
+    evidence.true(torch.equal(inputs, before), "forward changes its inputs in place: write to a copy")
+    shape = tuple(encoder.summary(outputs, lengths).shape)
+    evidence.true(
+        shape == (5, encoder.output_size),
+        f"summary returns the shape {shape}, expected {(5, encoder.output_size)}: return (batch, output_size)",
+    )
+    try:
+        parts = tensors_of(state)
+    except TypeError as error:
+        raise BrokenPromiseError(f"{error}: return nested tuples, lists or dicts of tensors as the state") from error
+    for part in parts:
+        evidence.true(
+            part.dim() > 0 and part.size(0) == 5,
+            f"the state holds a tensor of shape {tuple(part.shape)} for a batch of 5: make batch its first axis "
+            f"(nn.LSTM and nn.GRU put layers first: transpose theirs)",
+        )
+
+
+@torch.no_grad()
+def real_steps(subject: Subject, evidence: Evidence) -> None:
+    """Every real step has an output: the first and the last of a row are not cleared along with the padding."""
+    encoder = subject.build()
+    inputs, lengths = subject.batch(encoder)
+    outputs, _ = read(encoder, inputs, lengths)
+    rows = torch.nonzero(lengths).flatten()
+    for word, steps in (("first", torch.zeros_like(lengths)), ("last", lengths - 1)):
+        evidence.true(
+            bool((outputs[rows, steps[rows]] != 0).any()),
+            f"the {word} real step of every row is zero: the mask is off by one; step t is real where t < length "
+            f"(seqmodels.masking.lengths_to_mask)",
+        )
+    evidence.finite(outputs[lengths_to_mask(lengths, 11)], "outputs of normal inputs are NaN or infinite")
+
+
+def wrong_shapes(subject: Subject, evidence: Evidence) -> None:
+    """Inputs or lengths of a wrong shape are refused with a ConfigurationError that says what was expected."""
+    encoder = subject.build()
+    inputs, lengths = subject.batch(encoder)
+    wide = torch.cat([inputs, inputs], dim=2)
+    _refused(lambda: encoder(wide, lengths), f"inputs of {wide.size(2)} features instead of {encoder.input_size}")
+    _refused(lambda: encoder(inputs, lengths[:2]), "2 lengths for 5 rows")
+
+
+def _refused(call: Callable[[], object], what: str) -> None:
+    mend = "begin forward with check_batch(self, inputs, lengths, state) (seqmodels.encoders)"
+    try:
+        call()
+    except ConfigurationError:
+        return
+    except Exception as error:
+        raise BrokenPromiseError(f"{what} end in {type(error).__name__}, not ConfigurationError: {mend}") from error
+    raise BrokenPromiseError(f"{what} are taken without a word: {mend}")
