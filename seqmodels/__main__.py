@@ -16,6 +16,8 @@ COMMANDS = {
     "predict": "write a checkpoint's predictions for a file or standard input",
     "generate": "write texts with a language model, from prompts",
     "average": "average the weights of several checkpoints of a run",
+    "diagnose": "measure what encoders remember and how far their gradients reach",
+    "check": "check an encoder of your own against every promise of the contract",
     "encoders": "list the encoders with their arguments",
     "embedders": "list the embedders with their arguments",
     "readers": "list the file formats that can be read, with their arguments",
@@ -31,7 +33,12 @@ REGISTRIES = {
 }
 
 # What needs no Lightning: the module whose `run` takes the arguments.
-ALONE = {"generate": "seqmodels.cli.generate", "average": "seqmodels.cli.average"}
+ALONE = {
+    "generate": "seqmodels.cli.generate",
+    "average": "seqmodels.cli.average",
+    "diagnose": "seqmodels.cli.diagnose",
+    "check": "seqmodels.cli.check",
+}
 
 USAGE = """usage: seqmodels COMMAND [options]
 

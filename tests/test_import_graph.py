@@ -19,14 +19,15 @@ LAYERS = (
     ("data", "encoders", "embedders", "attention", "pooling", "crf", "tags", "dropout", "losses"),
     ("linear_cross_entropy", "activation_regularization", "neural_cache", "dynamic_evaluation"),
     ("heads",),
+    ("conformance",),
     ("metrics",),
     ("decoders",),
     ("networks",),
     ("generation",),
     ("inference",),
     ("tasks",),
-    ("callbacks",),
     ("diagnostics",),
+    ("callbacks",),
     ("cli", "__main__", "__init__"),
 )
 
