@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class InterruptCheckpoint(Callback):
-    """Saves `checkpoints/interrupted.ckpt` in the run's folder on Ctrl-C, a termination signal or an error."""
+    """Saves `checkpoints/interrupted.ckpt` in the run's folder on Ctrl-C, a termination signal or an error.
+
+    Ctrl-C lets a training step that is under way come to its end first, so that the run can go on as if nothing had
+    happened: half a step would be in the weights and in the random numbers, but not in the count. A second Ctrl-C
+    breaks off at once.
+    """
+
+    def __init__(self) -> None:
+        self._in_step = False
+        self._asked = False
+        self._previous: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Takes over Ctrl-C."""
+        self._in_step = self._asked = False
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._interrupt)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """A step begins."""
+        self._in_step = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """A step has come to its end."""
+        self._in_step = False
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gives Ctrl-C back."""
+        self._give_back()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Saves it, if training had begun, and says how to go on."""
+        self._give_back()
         if trainer.log_dir is None or trainer.global_step == 0:
             return
         path = Path(trainer.log_dir) / "checkpoints" / "interrupted.ckpt"
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
             print(f"\nbroken off after {trainer.global_step} steps; go on with --ckpt_path {path}", file=sys.stderr)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        if self._in_step and not self._asked:
+            self._asked = True
+            return
+        raise KeyboardInterrupt
+
+    def _give_back(self) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None

@@ -61,6 +61,15 @@ class SampleTexts(Callback):
         if not isinstance(pl_module, LanguageModel):
             raise ConfigurationError(f"SampleTexts needs a LanguageModel, got {type(pl_module).__name__}")
 
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes sure that the model knows the words of the prompts, before an epoch is trained.
+
+        Raises:
+            DataError: it does not.
+        """
+        assert isinstance(pl_module, LanguageModel)
+        Writer(pl_module.network, self.options).check(self.prompts)
+
     @rank_zero_only
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes."""

@@ -34,7 +34,13 @@ def run(arguments: Sequence[str]) -> int:
     if given.ckpt_path is None:
         raise ConfigurationError("generate needs a trained language model: --ckpt_path FILE, or the folder of a run")
     import_entry_points()
-    model = load(find_checkpoint(given.ckpt_path), plugins=given.plugins).to(given.device)
+    model = load(find_checkpoint(given.ckpt_path), plugins=given.plugins)
+    try:
+        model.to(given.device)
+    except (AssertionError, RuntimeError) as error:  # torch built without CUDA asserts
+        raise ConfigurationError(
+            f"--device {given.device}: cannot be used here: {str(error).splitlines()[0]}"
+        ) from error
     prompts = [prompt for prompt in _prompts(given.prompt, given.input) for _ in range(given.samples)]
     if len(prompts) == 1:
         pieces = model.stream(prompts[0], options)

@@ -113,9 +113,11 @@ def _download(name: str) -> Path:
 def _model_card(predictor: Predictor) -> str:
     parameters = sum(parameter.numel() for parameter in predictor.network.parameters())
     task = predictor.record["network"]["name"]
-    call = "tag" if task == "tagging" else "predict"
+    call = {"tagging": "tag", "language_modeling": "score"}.get(task, "predict")
+    target = predictor.schema.target
+    classes = "" if target is None else f" with {len(target.names)} classes"
     return (
         f"---\nlibrary_name: seqmodels\ntags: [{task}]\n---\n\n"
-        f"A {task} model of {parameters:,} parameters with {len(predictor.names)} classes, made with seqmodels.\n\n"
+        f"A {task} model of {parameters:,} parameters{classes}, made with seqmodels.\n\n"
         f"```python\nimport seqmodels\n\nmodel = seqmodels.from_pretrained('.')\nmodel.{call}([...])\n```\n"
     )

@@ -114,7 +114,8 @@ class Predictor:
         def probabilities(logits: Tensor, batch: Batch) -> list[np.ndarray[Any, Any]]:
             if isinstance(self.network, ClassificationNetwork):
                 return list(self.network.probabilities(logits).cpu().numpy())
-            assert isinstance(self.network, TaggingNetwork)
+            if not isinstance(self.network, TaggingNetwork):
+                raise ConfigurationError("predict_proba needs labels to choose from; of a language model ask score")
             rows = self.network.probabilities(logits, batch).cpu().numpy()
             return [row[:length] for row, length in zip(rows, batch.tag_lengths().tolist(), strict=True)]
 

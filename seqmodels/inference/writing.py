@@ -123,6 +123,15 @@ class Writer:
         never |= set() if options.allow_unknown else {self.tokenizer.unk_id}
         self.forbidden = sorted(id for id in never if id is not None)
 
+    def check(self, prompts: Sequence[str]) -> None:
+        """Makes sure that prompts can be read.
+
+        Raises:
+            DataError: a word of a prompt is not in the vocabulary.
+        """
+        for number, prompt in enumerate(prompts):
+            self._ids(prompt, number)
+
     @torch.inference_mode()
     def texts(self, prompts: Sequence[str], *, first: int = 0) -> list[str]:
         """Returns for each prompt the text that follows it, which ends where the model, or an option, ends it.
@@ -193,7 +202,7 @@ class Writer:
         ids = [self.tokenizer.unk_id if id == self.end_id else id for id in self.tokenizer.encode_texts([prompt])[0]]
         unknown = self._unknown(prompt, ids)
         if unknown:
-            listed = ", ".join(f"'{token}'" for token in unknown[:5])
+            listed = ", ".join(map(repr, dict.fromkeys(unknown[:5])))
             raise DataError(
                 f"prompt {number + 1}: not in the model's vocabulary of {self.tokenizer.vocab_size:,}: {listed}; "
                 f"choose other words, or write <unk> for each"

@@ -63,7 +63,8 @@ class LanguageModelingNetwork(Network):
         if not self.encoder.causal:
             raise ConfigurationError(
                 f"{type(self.encoder).__name__} reads the future, so it would see the very step that a language model "
-                f"is to predict; choose a causal encoder, such as lstm with bidirectional: false"
+                f"is to predict; choose a causal encoder, such as lstm with bidirectional: false, or convolution with "
+                f"causal: true"
             )
         if not self.embedder.stepwise:
             raise ConfigurationError(

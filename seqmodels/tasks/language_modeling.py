@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any, cast
@@ -19,7 +20,7 @@ from seqmodels.data.schema import Schema
 from seqmodels.data.streams import StreamBatch
 from seqmodels.dynamic_evaluation import DynamicEvaluation
 from seqmodels.encoders import State
-from seqmodels.errors import ConfigurationError
+from seqmodels.errors import ConfigurationError, did_you_mean
 from seqmodels.metrics import LikelihoodScores
 from seqmodels.networks import LanguageModelingNetwork
 from seqmodels.neural_cache import NeuralCache
@@ -293,7 +294,14 @@ class LanguageModel(Task):
 
 
 def _create(name: str, cls: type[Any], arguments: Mapping[str, Any]) -> Any:
-    try:
-        return cls(**arguments)
-    except TypeError as error:
-        raise ConfigurationError(f"{name}: {error}") from error
+    parameters = inspect.signature(cls).parameters
+    known = list(parameters)
+    for argument in arguments:
+        if argument not in parameters:
+            raise ConfigurationError(
+                f"{name} has no argument '{argument}'{did_you_mean(argument, known)}; it has: {', '.join(known)}"
+            )
+    missing = [key for key, one in parameters.items() if one.default is one.empty and key not in arguments]
+    if missing:
+        raise ConfigurationError(f"{name} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}")
+    return cls(**arguments)

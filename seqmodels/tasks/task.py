@@ -199,7 +199,7 @@ class Task(lightning.LightningModule, ABC):
         loss, minimised = self.objective(batch)
         self._loss_sum = loss.detach() if self._loss_sum is None else self._loss_sum + loss.detach()
         self._loss_steps += 1
-        if (self.global_step + 1) % self._log_interval() == 0 or batch_idx == 0:
+        if (self.global_step + 1) % self._log_interval() == 0 or batch_idx == 0 or self.trainer.is_last_batch:
             self.log("train_loss", self._loss_sum / self._loss_steps, prog_bar=True, batch_size=batch.size)
             self._loss_sum, self._loss_steps = None, 0
         return minimised

@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqmodels import ContiguousStreams, LanguageModel
 from seqmodels.callbacks.sample_texts import SampleTexts
-from seqmodels.errors import ConfigurationError
+from seqmodels.errors import ConfigurationError, DataError
 
 
 def fit(tmp_path, callbacks):
@@ -40,6 +40,11 @@ def test_writes_and_leaves_training_alone(tmp_path, capsys):
     assert len(lines) == 2 * 2
     assert lines[0].startswith("sample: the cat")
     assert all((one == other).all() for one, other in zip(without, with_samples, strict=True))
+
+
+def test_unknown_words_of_a_prompt_are_found_before_training(tmp_path):
+    with pytest.raises(DataError, match=r"prompt 1: not in the model's vocabulary of .*: 'zebra'"):
+        fit(tmp_path, [SampleTexts(["the zebra"])])
 
 
 def test_classifiers_do_not_write(toy):

@@ -216,3 +216,15 @@ def test_misspelt_settings_are_named(words):
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         WritingOptions(**settings)
+
+
+def test_a_saved_folder_writes_the_same(words, tmp_path):
+    seqmodels.save_pretrained(words, tmp_path / "model")
+    loaded = seqmodels.from_pretrained(tmp_path / "model")
+    assert loaded.generate(["the"], seed=3) == words.generate(["the"], seed=3)
+    assert "score" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_language_model_has_no_class_probabilities(words):
+    with pytest.raises(ConfigurationError, match="of a language model ask score"):
+        words.predict_proba(["the"])

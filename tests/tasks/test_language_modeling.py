@@ -421,7 +421,8 @@ def test_another_vocabulary_than_the_checkpoints_is_refused(corpus, whole):
     ("arguments", "message"),
     [
         ({"activation_penalty": -1.0}, "activation_penalty must be at least 0"),
-        ({"neural_cache": {"sise": 5}}, "neural_cache: .*sise"),
+        ({"neural_cache": {"sise": 5}}, r"neural_cache has no argument 'sise' .did you mean 'size'"),
+        ({"neural_cache": {"size": 5}}, "neural_cache needs the arguments flatness, weight"),
         ({"dynamic_evaluation": {"lr": 0}}, "lr and clip must be positive, got 0"),
     ],
 )
