@@ -13,12 +13,14 @@ import pytest
 
 def run(folder, devices):
     script = Path(__file__).parent / "distributed.py"
+    # a seed left by another test would be set again where processes start together, and only there
+    inherited = {name: value for name, value in os.environ.items() if name != "PL_GLOBAL_SEED"}
     done = subprocess.run(
         [sys.executable, script, folder, str(devices)],
         capture_output=True,
         text=True,
         timeout=180,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env={**inherited, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
