@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import reproduce
 from reproduce import (
     ROOT,
     Results,
@@ -185,16 +186,8 @@ def format_accuracy(run: Results) -> str:
 
 
 def replace_between(text: str, table: str) -> str:
-    """Returns the text with the table in place of what is between the markers.
-
-    Raises:
-        SystemExit: a marker is missing.
-    """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"the README needs the lines {BEGIN} and {END} for the table to go between")
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+    """Returns the text with the table between the markers of this comparison; see `reproduce.replace_between`."""
+    return reproduce.replace_between(text, table, (BEGIN, END))
 
 
 if __name__ == "__main__":

@@ -231,17 +231,18 @@ def summary(results: Results) -> str:
     return f"{metric} {format_scores(metric, [results[metric]])}, {results['fit_seconds'] / 60:.1f} minutes"
 
 
-def replace_between(text: str, table: str) -> str:
+def replace_between(text: str, table: str, markers: tuple[str, str] = (BEGIN, END)) -> str:
     """Returns the text with the table in place of what is between the markers.
 
     Raises:
         SystemExit: a marker is missing.
     """
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    first, last = markers
+    head, begin, rest = text.partition(first)
+    _, end, tail = rest.partition(last)
     if not (begin and end):
-        raise SystemExit(f"the README needs the lines {BEGIN} and {END} for the table to go between")
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
+        raise SystemExit(f"the README needs the lines {first} and {last} for the table to go between")
+    return f"{head}{first}\n{table}\n{last}{tail}"
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any, Literal, TextIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from seqmodels.errors import ConfigurationError
+from seqmodels.processes import gather
 
 Format = Literal["jsonl", "conll", "csv"]
 
@@ -71,7 +72,8 @@ class PredictionWriter(Callback):
         read: Callable[[int], str] = self._read
         rows: Sequence[int] = sorted(self._places)
         if trainer.world_size > 1:
-            texts = _gather(trainer.world_size, {row: self._read(row) for row in rows})
+            parts = gather({row: self._read(row) for row in rows})
+            texts = {row: text for part in parts for row, text in part.items()}
             read, rows = texts.__getitem__, sorted(texts)
         if trainer.is_global_zero:
             if self.output == "-":
@@ -92,15 +94,6 @@ class PredictionWriter(Callback):
         for row in rows:
             stream.write(read(row))
         stream.flush()
-
-
-def _gather(world_size: int, texts: dict[int, str]) -> dict[int, str]:
-    """Returns the texts of all processes together."""
-    import torch.distributed
-
-    parts: list[Any] = [None] * world_size
-    torch.distributed.all_gather_object(parts, texts)
-    return {row: text for part in parts for row, text in part.items()}
 
 
 def _jsonl(example: Mapping[str, Any], result: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch.distributed
 from torch.utils.data.distributed import DistributedSampler
 
 from seqmodels.data.encoded import round_time
 from seqmodels.data.ragged import Array
 from seqmodels.errors import ConfigurationError
+from seqmodels.processes import count_and_rank
 
 
 class Chosen(NamedTuple):
@@ -67,11 +67,9 @@ class BucketSampler(DistributedSampler[Any]):
         for name, value in (("batch_size", batch_size), ("max_tokens", max_tokens), ("pool", pool)):
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} must be at least 1, got {value}")
-        running = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if num_replicas is None:
-            num_replicas = torch.distributed.get_world_size() if running else 1
-        if rank is None:
-            rank = torch.distributed.get_rank() if running else 0
+        replicas, own = count_and_rank()
+        num_replicas = replicas if num_replicas is None else num_replicas
+        rank = own if rank is None else rank
         self.lengths = np.asarray(lengths, dtype=np.int64)
         super().__init__(self.lengths, num_replicas=num_replicas, rank=rank, shuffle=shuffle, seed=seed)  # type: ignore[arg-type]
         self.batch_size = batch_size

@@ -134,7 +134,7 @@ class Corpus(SequenceDataModule):
         """Returns how many tokens, words and characters of a split are predicted; None for features."""
         if split not in self._units:
             steps = self._encoded[split].encoded.steps()
-            self._units[split] = count_units(self.examples(split), len(steps.values), ends=True)
+            self._units[split] = count_units(self.examples(split), len(steps.values))
         return self._units[split]
 
     def statistics(self) -> list[DataStatistics]:

@@ -96,22 +96,21 @@ def to_next_step(encoded: Encoded, schema: Schema) -> Encoded:
     return Encoded(features=Ragged(shifted, frames.offsets), targets=frames)
 
 
-def count_units(examples: Iterable[Example], tokens: int, ends: bool) -> Units | None:
+def count_units(examples: Iterable[Example], tokens: int) -> Units | None:
     """Counts words and characters of the examples, whose tokens are known; None for features.
 
     Args:
         examples: of a split.
-        tokens: how many tokens are predicted of them.
-        ends: whether the end of each example is one of those.
+        tokens: how many tokens are predicted of them, the end of each example among them.
     """
     words = characters = 0
     for example in examples:
         if "features" in example:
             return None
         pretokenized: list[str] | None = example.get("tokens")
-        words += (len(example["text"].split()) if pretokenized is None else len(pretokenized)) + ends
+        words += (len(example["text"].split()) if pretokenized is None else len(pretokenized)) + 1
         text = example["text"] if pretokenized is None else " ".join(pretokenized)
-        characters += len(text) + ends
+        characters += len(text) + 1
     return Units(tokens, words, characters)
 
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.distributed
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data.distributed import DistributedSampler
@@ -16,6 +15,7 @@ from torch.utils.data.distributed import DistributedSampler
 from seqmodels.data.batch import Batch
 from seqmodels.data.encoded import IGNORED
 from seqmodels.data.ragged import Array, Ragged
+from seqmodels.processes import count_and_rank
 
 # Random windows, as Merity et al. (2018) chose them in their code.
 _HALF_WINDOW_PROBABILITY = 0.05
@@ -106,7 +106,7 @@ class WindowSampler(DistributedSampler[Any]):
         num_replicas: int | None = None,
         rank: int | None = None,
     ) -> None:
-        replicas, own = _processes()
+        replicas, own = count_and_rank()
         super().__init__(
             [],  # type: ignore[arg-type]
             num_replicas=replicas if num_replicas is None else num_replicas,
@@ -208,10 +208,3 @@ class StreamDataset(Dataset[StreamBatch]):
             resets=torch.from_numpy(window.resets),
             length_ratio=window.length / self.window,
         )
-
-
-def _processes() -> tuple[int, int]:
-    """Returns how many processes train together, and which of them this is."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size(), torch.distributed.get_rank()
-    return 1, 0

@@ -24,8 +24,8 @@ from seqmodels.errors import ConfigurationError, did_you_mean
 from seqmodels.metrics import LikelihoodScores
 from seqmodels.networks import LanguageModelingNetwork
 from seqmodels.neural_cache import NeuralCache
+from seqmodels.processes import count_and_rank, gather
 from seqmodels.tasks.carried_state import CarriedState
-from seqmodels.tasks.processes import gather, rank
 from seqmodels.tasks.task import Task
 
 CARRIED_STATE = "carried_state"
@@ -290,7 +290,8 @@ class LanguageModel(Task):
         super().on_load_checkpoint(checkpoint)
         states = checkpoint.get(CARRIED_STATE)
         if states and self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            self._restored = states[rank()] if rank() < len(states) else None
+            _, rank = count_and_rank()
+            self._restored = states[rank] if rank < len(states) else None
 
 
 def _create(name: str, cls: type[Any], arguments: Mapping[str, Any]) -> Any:

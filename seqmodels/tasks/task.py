@@ -27,10 +27,10 @@ from seqmodels.inference.checkpoint import check_registered
 from seqmodels.inference.plugins import import_plugins, loaded_plugins
 from seqmodels.metrics import Average
 from seqmodels.networks import Network, network_registry
+from seqmodels.processes import destroy_at_exit
 from seqmodels.registry import dotted_path, only_registered
 from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
 from seqmodels.tasks.plain import to_plain
-from seqmodels.tasks.processes import destroy_at_exit
 from seqmodels.tasks.schedules import WarmupSchedule
 
 Self = TypeVar("Self", bound="Task")

@@ -16,24 +16,27 @@ def destroy_at_exit() -> None:
     Lightning does so with NCCL only; the threads of Gloo, still running then, can abort the process.
     """
     global _registered
-    if not _registered and torch.distributed.is_available() and torch.distributed.is_initialized():
+    if not _registered and _are_several():
         atexit.register(_destroy)
         _registered = True
 
 
+def count_and_rank() -> tuple[int, int]:
+    """Returns how many processes train together, and which of them this is: 1 and 0 where there is only one."""
+    return (torch.distributed.get_world_size(), torch.distributed.get_rank()) if _are_several() else (1, 0)
+
+
 def gather(value: Any) -> list[Any]:
     """Returns what each process holds, in the order of ranks; every process must call it."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+    if not _are_several():
         return [value]
     values: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(values, value)
     return values
 
 
-def rank() -> int:
-    """Returns the number of this process, 0 where there is only one."""
-    running = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.get_rank() if running else 0
+def _are_several() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def _destroy() -> None:
