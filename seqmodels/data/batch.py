@@ -22,10 +22,13 @@ class Batch:
             them; `features` (batch, time, size) float32.
         lengths: (batch,) int64, the real steps of each row.
         targets: one class (batch,) int64; several classes (batch, labels) float32 of 0 and 1; tags (batch, words)
-            int64; or what comes next, ids (batch, time) int64 or frames (batch, time, size) float32. None where there
-            are none. `IGNORED` marks tags and ids that are not scored, `UNSEEN` names not in training.
+            int64; what comes next, ids (batch, time) int64 or frames (batch, time, size) float32; or a text to be
+            written, ids (batch, target_time) int64 with the end token as the last. None where there are none.
+            `IGNORED` marks tags and ids that are not scored, `UNSEEN` names not in training.
         word_starts: (batch, words) int64, the step of each word's first piece; None where a step is a word.
         word_lengths: (batch,) int64, the words of each row; None where a step is a word.
+        target_lengths: (batch,) int64, the real ids of each row of `targets`, where these are a text of their own to
+            be written, its end token included; None where targets belong to the row or its steps.
         rows: (batch,) int64, the number of each row in its file.
         counted: (batch,) bool, False for a row repeated only to give every process equally many batches.
     """
@@ -35,6 +38,7 @@ class Batch:
     targets: Tensor | None
     word_starts: Tensor | None
     word_lengths: Tensor | None
+    target_lengths: Tensor | None
     rows: Tensor
     counted: Tensor
 

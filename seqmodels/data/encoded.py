@@ -27,6 +27,7 @@ class Encoded:
         features: vectors of real numbers, float32.
         targets: ids of tags or of what comes next (Ragged, int32), frames that come next (Ragged, float32), ids of
             classes (rows,) int64, or (rows, labels) float32 of 0 and 1.
+        target_ids: ids of a text to be written, its end token included, int32; rows are as long as they are.
     """
 
     ids: Ragged | None = None
@@ -35,6 +36,7 @@ class Encoded:
     characters: Ragged | None = None
     features: Ragged | None = None
     targets: Ragged | Array | None = None
+    target_ids: Ragged | None = None
 
     def steps(self) -> Ragged:
         """Returns the column whose rows are the sequences that the encoder reads."""
@@ -68,6 +70,7 @@ def truncate(encoded: Encoded, max_length: int) -> Encoded:
         characters=characters,
         features=encoded.features and _cut(encoded.features, kept),
         targets=_cut(encoded.targets, words) if isinstance(encoded.targets, Ragged) else encoded.targets,
+        target_ids=encoded.target_ids,
     )
 
 
@@ -126,12 +129,19 @@ def collate(encoded: Encoded, rows: Sequence[int], counted: Sequence[bool] | Non
         targets = torch.from_numpy(encoded.targets.pad(rows, tag_time, fill, dtype))
     elif encoded.targets is not None:
         targets = torch.from_numpy(encoded.targets[np.asarray(rows)])
+    target_lengths = None
+    if encoded.target_ids is not None:
+        written = encoded.target_ids
+        counts = np.array([written.offsets[row + 1] - written.offsets[row] for row in rows], dtype=np.int64)
+        targets = torch.from_numpy(written.pad(rows, round_time(int(counts.max(initial=0))), IGNORED, np.int64))
+        target_lengths = torch.from_numpy(counts)
     return Batch(
         inputs=inputs,
         lengths=torch.from_numpy(lengths),
         targets=targets,
         word_starts=word_starts,
         word_lengths=word_lengths,
+        target_lengths=target_lengths,
         rows=torch.tensor(rows, dtype=torch.int64),
         counted=torch.ones(len(rows), dtype=torch.bool) if counted is None else torch.tensor(counted),
     )

@@ -116,6 +116,8 @@ class Schema:
         features: size and normalisation of feature sequences; None for text.
         target: the classes or tags; None for unlabelled data.
         pretokenized: whether the inputs are words, kept word for word, rather than raw text.
+        target_tokens: how the text to be written becomes ids and back, where the target is a text; the same object as
+            `tokens` where source and target share a vocabulary.
     """
 
     tokens: TokenInput | None
@@ -123,10 +125,16 @@ class Schema:
     features: FeatureInput | None
     target: Target | None
     pretokenized: bool = False
+    target_tokens: TokenInput | None = None
+
+    @property
+    def shares_vocabulary(self) -> bool:
+        """Whether the ids of the text to be written are those of the text that is read."""
+        return self.target_tokens is not None and self.target_tokens is self.tokens
 
     def to_record(self) -> dict[str, Any]:
         """Returns plain types (dictionaries, lists, strings, numbers), as `from_record` takes them."""
-        return {
+        record: dict[str, Any] = {
             "tokens": self.tokens and self.tokens.to_record(),
             "characters": self.characters and asdict(self.characters),
             "features": self.features and asdict(self.features),
@@ -134,17 +142,23 @@ class Schema:
             and {"kind": self.target.kind, "names": list(self.target.names), "counts": list(self.target.counts)},
             "pretokenized": self.pretokenized,
         }
+        if self.target_tokens is not None:
+            record["target_tokens"] = "shared" if self.shares_vocabulary else self.target_tokens.to_record()
+        return record
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Schema:
         """Makes the schema that `to_record` wrote."""
         tokens, characters, features, target = (record[key] for key in ("tokens", "characters", "features", "target"))
+        source = tokens and TokenInput(Tokenizer.from_record(tokens))
+        written = record.get("target_tokens")
         return cls(
-            tokens=tokens and TokenInput(Tokenizer.from_record(tokens)),
+            tokens=source,
             characters=characters and CharacterInput(tuple(characters["vocabulary"]), characters["max_length"]),
             features=features and FeatureInput(features["size"], tuple(features["mean"]), tuple(features["std"])),
             target=target and Target(target["kind"], tuple(target["names"]), tuple(target["counts"])),
             pretokenized=record["pretokenized"],
+            target_tokens=source if written == "shared" else written and TokenInput(Tokenizer.from_record(written)),
         )
 
     def encode(self, examples: Sequence[Example], *, targets: bool = True, first: int = 0) -> Encoded:
@@ -163,6 +177,8 @@ class Schema:
         encoded = self._encode_features(examples, first) if self.features else self._encode_tokens(examples, first)
         if targets and self.target:
             encoded.targets = self._encode_targets(self.target, examples, first)
+        if targets and self.target_tokens:
+            encoded.target_ids = self._encode_target_texts(self.target_tokens.tokenizer, examples, first)
         return encoded
 
     def _encode_features(self, examples: Sequence[Example], first: int) -> Encoded:
@@ -195,6 +211,10 @@ class Schema:
         if self.characters:
             encoded.forms, encoded.characters = _encode_characters(self.characters, words)
         return encoded
+
+    def _encode_target_texts(self, tokenizer: Tokenizer, examples: Sequence[Example], first: int) -> Ragged:
+        texts = [_value(example, "target_text", number) for number, example in enumerate(examples, first)]
+        return Ragged.from_rows([[*ids, tokenizer.eos_id] for ids in tokenizer.encode_texts(texts)], np.int32)
 
     def _encode_targets(self, target: Target, examples: Sequence[Example], first: int) -> Ragged | Array:
         if target.kind == "label":

@@ -200,6 +200,7 @@ def _columns(reader: Reader, targets: bool) -> Any:
         "label": pyarrow.string(),
         "labels": pyarrow.list_(pyarrow.string()),
         "tags": pyarrow.list_(pyarrow.string()),
+        "target_text": pyarrow.string(),
         "mask": pyarrow.list_(pyarrow.bool_()),
         "id": pyarrow.string(),
     }

@@ -203,6 +203,7 @@ class StreamDataset(Dataset[StreamBatch]):
             targets=targets,
             word_starts=None,
             word_lengths=None,
+            target_lengths=None,
             rows=torch.arange(rows),
             counted=torch.from_numpy(window.counted),
             resets=torch.from_numpy(window.resets),

@@ -96,7 +96,8 @@ def test_windows_with_carried_state_equal_one_long_forward(corpus, name, resets)
                 inputs={"ids": inputs},
                 lengths=torch.tensor([last - first]),
                 targets=torch.tensor(flat.values[first:last], dtype=torch.int64).unsqueeze(0),
-                **{"word_starts": None, "word_lengths": None, "rows": torch.zeros(1), "counted": torch.ones(1).bool()},
+                **{"word_starts": None, "word_lengths": None, "target_lengths": None},
+                **{"rows": torch.zeros(1), "counted": torch.ones(1).bool()},
                 **{"resets": torch.ones(1).bool(), "length_ratio": 1.0},
             )
             outputs, _ = task.network.encode(batch)

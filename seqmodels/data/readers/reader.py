@@ -24,7 +24,8 @@ class Example(TypedDict, total=False):
     """One sequence and what is to be learned of it: one of the inputs, and one of the targets where there is one.
 
     Inputs: `text` (raw), `tokens` (words, kept as they are), `features` (time x size numbers).
-    Targets: `label` (one class), `labels` (any number of classes), `tags` (one for each token).
+    Targets: `label` (one class), `labels` (any number of classes), `tags` (one for each token), `target_text` (raw text
+    that is to be written, such as a translation).
     `mask` (one for each tag) is False where a tag is not scored. `id` names the example in predictions.
     """
 
@@ -34,6 +35,7 @@ class Example(TypedDict, total=False):
     label: str
     labels: list[str]
     tags: list[str]
+    target_text: str
     mask: list[bool]
     id: str
 
@@ -45,7 +47,7 @@ class Reader(ABC):
     """
 
     inputs: str  # the key of Example that holds the input: "text", "tokens" or "features"
-    targets: str | None  # the key that holds the target: "label", "labels", "tags"; None if the format has none
+    targets: str | None  # the key of the target: "label", "labels", "tags", "target_text"; None if there is none
 
     @abstractmethod
     def read(self, path: Path, *, targets: bool = True) -> Iterator[Example]:
