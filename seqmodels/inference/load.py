@@ -14,7 +14,7 @@ from seqmodels.checkpoint_file import KEY, check_record, read_checkpoint
 from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.inference.checkpoint import build_network
 from seqmodels.inference.plugins import import_plugins
-from seqmodels.inference.predictor import Predictor
+from seqmodels.inference.predictor import Predictor, what_it_does
 from seqmodels.inference.translation_ensemble import TranslationEnsemble
 from seqmodels.networks import Network, TranslationNetwork
 
@@ -68,7 +68,7 @@ def load_ensemble(
     networks = []
     for path, predictor in zip(paths, loaded, strict=True):
         if not isinstance(predictor.network, TranslationNetwork):
-            raise ConfigurationError(f"{path}: expected a translator, for only these write together, got another model")
+            raise ConfigurationError(f"{path}: expected a translator, but {what_it_does(predictor.network)}")
         networks.append(predictor.network)
     ensemble = TranslationEnsemble(networks, [str(path) for path in paths])
     return Predictor(networks[0], loaded[0].record, batch_size, ensemble)

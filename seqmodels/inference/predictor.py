@@ -98,7 +98,7 @@ class Predictor:
             ConfigurationError: the model is not a tagger.
         """
         if not isinstance(self.network, TaggingNetwork):
-            raise ConfigurationError(f"tag needs a tagger, but {self._instead()}")
+            raise ConfigurationError(f"tag needs a tagger, but {what_it_does(self.network)}")
         if self.schema.features:
             raise ConfigurationError("tag pairs words with tags, but this model reads feature sequences; use predict")
         examples = self._examples(inputs)
@@ -120,7 +120,7 @@ class Predictor:
             return [row[:length] for row, length in zip(rows, batch.tag_lengths().tolist(), strict=True)]
 
         if isinstance(self.network, TranslationNetwork):
-            raise ConfigurationError(f"predict_proba needs labels to choose from, but {self._instead()}")
+            raise ConfigurationError(f"predict_proba needs labels to choose from, but {what_it_does(self.network)}")
         return self._run(inputs, probabilities)
 
     def tag_n_best(self, inputs: Sequence[Input], n: int) -> list[list[tuple[list[str], float]]]:
@@ -199,7 +199,7 @@ class Predictor:
 
     def _writer(self, options: WritingOptions | None, settings: Mapping[str, Any]) -> Writer:
         if not isinstance(self.network, LanguageModelingNetwork):
-            raise ConfigurationError(f"generate needs a language model, but {self._instead()}")
+            raise ConfigurationError(f"generate needs a language model, but {what_it_does(self.network)}")
         _check_settings("generate", WritingOptions, options, settings)
         return Writer(self.network, WritingOptions(**settings) if options is None else options)
 
@@ -292,16 +292,8 @@ class Predictor:
 
     def _translator(self, call: str) -> TextTranslator:
         if not isinstance(self.network, TranslationNetwork):
-            raise ConfigurationError(f"{call} needs a translator, but {self._instead()}")
+            raise ConfigurationError(f"{call} needs a translator, but {what_it_does(self.network)}")
         return TextTranslator(self.ensemble or TranslationEnsemble([self.network]), self.batch_size)
-
-    def _instead(self) -> str:
-        """Returns what this model does, and by which method."""
-        if isinstance(self.network, LanguageModelingNetwork):
-            return "this model is a language model; use generate or score"
-        if isinstance(self.network, TranslationNetwork):
-            return "this model translates; use translate"
-        return "this model gives labels; use predict"
 
     def results(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
         """Returns, for each input, the prediction with its probabilities as a dictionary of plain types."""
@@ -350,6 +342,15 @@ class Predictor:
         if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
             raise DataError(f"input {number}: expected a list of words, or a text to split, got {_brief(value)}")
         return {"tokens": list(value)}
+
+
+def what_it_does(network: Network) -> str:
+    """Returns what this model does instead of what it was asked for, and by which method."""
+    if isinstance(network, LanguageModelingNetwork):
+        return "this model is a language model; use generate or score"
+    if isinstance(network, TranslationNetwork):
+        return "this model translates; use translate"
+    return "this model gives labels; use predict"
 
 
 def _check_settings(
