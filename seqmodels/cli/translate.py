@@ -75,10 +75,8 @@ def _translate(
             record = {"source": line, "translations": [_record(translation) for translation in translations]}
             output.write(json.dumps(record, ensure_ascii=False) + "\n")
         elif options.n_best > 1:
-            rows = (
-                f"{number}\t{translation.score:.4f}\t{_on_a_line(translation.text)}\n" for translation in translations
-            )
-            output.writelines(rows)
+            for best in translations:
+                output.write(f"{number}\t{best.score:.4f}\t{_on_a_line(best.text)}\n")
         else:
             output.write(f"{_on_a_line(translations[0].text)}\n")
         if given.attention is not None:
@@ -175,8 +173,9 @@ def _lines(path: str) -> Iterator[Iterator[str]]:
 def _without_ends(stream: TextIO, path: str) -> Iterator[str]:
     number = 0
     try:
-        for number, line in enumerate(stream, start=1):
-            yield line.rstrip("\n")
+        for line in stream:
+            number += 1
+            yield line.removesuffix("\n")
     except UnicodeDecodeError as error:
         raise DataError(
             f"--input {path}: after line {number}: expected text in UTF-8, found the byte "
