@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seqmodels.data.labelled_sequences import LabelledSequences
     from seqmodels.data.readers import Example, Reader, create_reader, list_readers, register_reader
     from seqmodels.data.separate_sequences import SeparateSequences
+    from seqmodels.data.sequence_pairs import SequencePairs
     from seqmodels.embedders import Embedder, register_embedder
     from seqmodels.encoders import (
         Cell,
@@ -40,6 +41,7 @@ _HOMES = {
     "seqmodels.data.contiguous_streams": ("ContiguousStreams",),
     "seqmodels.data.labelled_sequences": ("LabelledSequences",),
     "seqmodels.data.separate_sequences": ("SeparateSequences",),
+    "seqmodels.data.sequence_pairs": ("SequencePairs",),
     "seqmodels.data.readers": ("Example", "Reader", "create_reader", "list_readers", "register_reader"),
     "seqmodels.embedders": ("Embedder", "register_embedder"),
     "seqmodels.encoders": ("Cell", "Encoder", "create_encoder", "list_encoders", "register_encoder"),
@@ -66,6 +68,7 @@ __all__ = [
     "SeparateSequences",
     "SeqmodelsError",
     "SequenceClassifier",
+    "SequencePairs",
     "SequenceTagger",
     "Task",
     "Translator",

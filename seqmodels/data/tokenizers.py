@@ -59,12 +59,14 @@ class Tokenizer:
         """Every token, the special ones among them, with its id."""
         return self._vocabulary
 
-    def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+    def encode_texts(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
         """Returns the ids of each raw text; an empty text has none.
 
-        No special token is added, except by a pretrained tokenizer, which adds its own (`[CLS]` ... `[SEP]`).
+        No special token is added, except by a pretrained tokenizer, which adds its own (`[CLS]` ... `[SEP]`) unless
+        `special` is False.
         """
-        rows = [encoding.ids for encoding in self._backend.encode_batch_fast(list(texts))]
+        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=special)
+        rows = [encoding.ids for encoding in encodings]
         return rows if self.kind == "pretrained" else [self._without_reserved(row) for row in rows]
 
     def encode_words(self, words: Sequence[Sequence[str]]) -> tuple[list[list[int]], list[list[int]] | None]:

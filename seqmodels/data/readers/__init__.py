@@ -8,6 +8,7 @@ from seqmodels.data.readers.fasta import FastaReader
 from seqmodels.data.readers.huggingface import HuggingFaceReader
 from seqmodels.data.readers.jsonl import JsonLinesReader
 from seqmodels.data.readers.label_text import LabelTextReader
+from seqmodels.data.readers.parallel import ParallelReader
 from seqmodels.data.readers.parquet import ParquetReader
 from seqmodels.data.readers.piano_roll import PianoRollReader
 from seqmodels.data.readers.python_functions import PythonFunctions
@@ -35,6 +36,7 @@ __all__ = [
     "HuggingFaceReader",
     "JsonLinesReader",
     "LabelTextReader",
+    "ParallelReader",
     "ParquetReader",
     "PianoRollReader",
     "PythonClassification",
