@@ -35,12 +35,14 @@ class Beam:
 
     `scores` (sentences, groups, beam) are log probabilities, -inf where a beam has nothing; rows are these flattened.
     `ids` and `log_probs` (rows, time) are what was written, `attention` (rows, time, source_time) where it looked,
-    `forced` (sentences, time), `sentences` the number of each, and `kept` the complete hypotheses of all.
+    `forced` (sentences, time), `sentences` the number of each, `max_lengths` how many ids each may have, and `kept` the
+    complete hypotheses of all.
     """
 
     options: BeamOptions
     eos_id: int | None
     sentences: list[int]
+    max_lengths: list[int]
     scores: Tensor
     ids: Tensor
     log_probs: Tensor
@@ -50,20 +52,22 @@ class Beam:
     forced: Tensor
     inclusion: Inclusion | None
     kept: list[list[Kept]]
+    keeps_attention: bool
 
     @classmethod
     def start(
         cls,
         device: torch.device,
-        sentences: int,
+        max_lengths: Sequence[int],
         options: BeamOptions,
         eos_id: int | None,
         forced: Sequence[Sequence[int]] | None,
         must_include: Sequence[Phrases] | None,
         source_lengths: Tensor | None,
+        keep_attention: bool,
     ) -> Beam:
         """Returns the search before the first step: one empty hypothesis in each group."""
-        size = options.beam_size
+        size, sentences = options.beam_size, len(max_lengths)
         # float64: a sum of a hundred log probabilities would lose in float32 what tells two hypotheses apart
         precise = torch.float32 if device.type == "mps" else torch.float64
         scores = torch.full((sentences, options.groups, size // options.groups), -torch.inf, dtype=precise)
@@ -73,6 +77,7 @@ class Beam:
             options=options,
             eos_id=eos_id,
             sentences=list(range(sentences)),
+            max_lengths=list(max_lengths),
             scores=scores.to(device),
             ids=torch.zeros(sentences * size, 0, dtype=torch.int64, device=device),
             log_probs=torch.zeros(sentences * size, 0, dtype=precise, device=device),
@@ -84,6 +89,7 @@ class Beam:
             if constrained
             else None,
             kept=[[Kept(options.n_best // options.groups) for _ in range(options.groups)] for _ in range(sentences)],
+            keeps_attention=keep_attention,
         )
 
     def advance(self, logits: Tensor, attention: Tensor | None) -> Tensor | None:
@@ -99,13 +105,13 @@ class Beam:
         self._look(attention)
         candidate_ids, log_probs = self._candidates(logits)
         choices = self._choose(candidate_ids, log_probs)
-        last = self.ids.size(1) + 1 == self.options.max_length
+        last = [self.ids.size(1) + 1 == length for length in self.max_lengths]
         for group, choice in enumerate(choices):
             self._keep_complete(group, choice, last)
         going_on = [self._live(choice) for choice in choices]
         scores = torch.stack([choice.scores for choice in going_on], 1)  # (sentences, groups, beam)
-        searching = self._searching(scores)
-        if last or not searching:
+        searching = self._searching(scores, last)
+        if not searching:
             return None
         index = torch.tensor(searching, device=scores.device)
         parents = torch.stack([choice.rows for choice in going_on], 1).index_select(0, index).flatten()
@@ -118,8 +124,9 @@ class Beam:
     def _look(self, attention: Tensor | None) -> None:
         if attention is None:
             return
-        looked = attention.unsqueeze(1)
-        self.attention = looked if self.attention is None else torch.cat([self.attention, looked], 1)
+        if self.keeps_attention:
+            looked = attention.unsqueeze(1)
+            self.attention = looked if self.attention is None else torch.cat([self.attention, looked], 1)
         if self.options.coverage_penalty:
             self.coverage = attention if self.coverage is None else self.coverage + attention
 
@@ -209,20 +216,21 @@ class Beam:
             choice.rows.gather(1, first), choice.ids.gather(1, first), choice.log_probs.gather(1, first), scores
         )
 
-    def _keep_complete(self, group: int, choice: _Choice, last: bool) -> None:
-        """Keeps what ends among a group's best continuations; at the maximal length, all of them."""
+    def _keep_complete(self, group: int, choice: _Choice, last: list[bool]) -> None:
+        """Keeps what ends among a group's best continuations; of a sentence at its maximal length, all of them."""
         choice = _Choice(*(part[:, : self.scores.size(2)] for part in choice))
-        complete = choice.scores > -torch.inf
-        if not last:
-            if self.eos_id is None:
-                return
-            complete = complete & (choice.ids == self.eos_id)
+        if self.eos_id is None and not any(last):
+            return
+        ends = torch.zeros_like(choice.ids, dtype=torch.bool) if self.eos_id is None else choice.ids == self.eos_id
+        if any(last):
+            ends = ends | torch.tensor(last, device=ends.device).unsqueeze(1)
+        complete = ends & (choice.scores > -torch.inf)
         places, columns = complete.nonzero(as_tuple=True)
         if not len(places):
             return
         rows, ids, log_probs, scores = (part[places, columns] for part in choice)
         included = torch.ones_like(rows, dtype=torch.bool)
-        if last and self.inclusion is not None:
+        if any(last) and self.inclusion is not None:
             after = self.inclusion.select(rows)
             after.write(ids)
             included = after.complete
@@ -260,22 +268,25 @@ class Beam:
         finished = bool(ids) and ids[-1] == self.eos_id
         return Hypothesis(ids, log_probs, score, finished, attention)
 
-    def _searching(self, scores: Tensor) -> list[int]:
+    def _searching(self, scores: Tensor, last: list[bool]) -> list[int]:
         """Returns the places of the sentences that go on; one that is stuck with nothing keeps what it has.
+
+        Those at their last id do not.
 
         No log probability is above 0 and no normalizer above that of the maximal length, so `best / normalizer` is the
         best score that can still come.
         """
-        limits = (scores.amax(2) / self.options.normalizer(self.options.max_length)).tolist()
+        best = scores.amax(2).tolist()
         searching = []
-        for place, (sentence, groups) in enumerate(zip(self.sentences, limits, strict=True)):
+        for place, (sentence, groups) in enumerate(zip(self.sentences, best, strict=True)):
+            normalizer = self.options.normalizer(self.max_lengths[place])
             open_groups = False
-            for group, limit in enumerate(groups):
+            for group, score in enumerate(groups):
                 kept = self.kept[sentence][group]
-                if limit == -math.inf and not kept.hypotheses:
+                if score == -math.inf and not kept.hypotheses:
                     self._keep_stuck(place, group, kept)
-                open_groups = open_groups or limit > kept.worst
-            if open_groups:
+                open_groups = open_groups or score / normalizer > kept.worst
+            if open_groups and not last[place]:
                 searching.append(place)
         return searching
 
@@ -298,7 +309,9 @@ class Beam:
 
     def _write(self, index: Tensor, parents: Tensor, ids: Tensor, log_probs: Tensor) -> None:
         """Lets sentences other than `index` leave, and writes an id to each row."""
-        self.sentences = [self.sentences[place] for place in index.tolist()]
+        places = index.tolist()
+        self.sentences = [self.sentences[place] for place in places]
+        self.max_lengths = [self.max_lengths[place] for place in places]
         self.ids = torch.cat([self.ids.index_select(0, parents), ids.unsqueeze(1)], 1)
         self.log_probs = torch.cat([self.log_probs.index_select(0, parents), log_probs.unsqueeze(1)], 1)
         self.attention, self.coverage, self.source_lengths = (
