@@ -19,7 +19,8 @@ from seqmodels.data.schema import Schema
 from seqmodels.decoders import decoder_registry
 from seqmodels.embedders import embedder_registry
 from seqmodels.errors import ConfigurationError
-from seqmodels.generation import BeamOptions, beam_search
+from seqmodels.inference.translating import translate_batch
+from seqmodels.inference.translation_options import TranslationOptions
 from seqmodels.metrics import TranslationScores, perplexity_of
 from seqmodels.networks import TranslationNetwork
 from seqmodels.tasks.arguments import create_part
@@ -57,7 +58,7 @@ class Translator(Task):
         translate_sentences: how many sentences of the validation data are translated, the first ones.
         translate_beam_size: hypotheses kept at validation; 1 is greedy, the fastest.
         beam_size: hypotheses kept at test and in prediction.
-        length_penalty: how much longer translations are preferred at test and in prediction, 0 (not) to about 1.
+        length_penalty: 0 ranks translations by probability, which favours short ones; 1 nearly by that of a token.
         optimizer: makes the optimiser from the parameters; fused Adam at 0.001 where nothing is said.
         lr_scheduler: makes the learning rate schedule from the optimiser; None for a constant rate.
         monitor: the score by which the best checkpoint is chosen: val_bleu, val_chrf, val_ter, val_exact_match,
@@ -87,7 +88,7 @@ class Translator(Task):
         translate_sentences: int = 500,
         translate_beam_size: int = 1,
         beam_size: int = 5,
-        length_penalty: float = 0.6,
+        length_penalty: float = 1.0,
         optimizer: OptimizerCallable = lambda parameters: torch.optim.Adam(parameters, lr=1e-3, fused=True),
         lr_scheduler: LRSchedulerCallable | None = None,
         monitor: str | None = None,
@@ -138,8 +139,8 @@ class Translator(Task):
         self.translate_every_n_epochs = translate_every_n_epochs
         self.translate_sentences = translate_sentences
         self.searches = {
-            "val": BeamOptions(beam_size=translate_beam_size, length_penalty=length_penalty),
-            "test": BeamOptions(beam_size=beam_size, length_penalty=length_penalty),
+            "val": TranslationOptions(beam_size=translate_beam_size, length_penalty=length_penalty),
+            "test": TranslationOptions(beam_size=beam_size, length_penalty=length_penalty),
         }
         self._translating = True
         self._last_scores: dict[str, float] = {}  # of the last validation that translated
@@ -245,7 +246,8 @@ class Translator(Task):
         if self._translating and batch.size:
             examples = self.trainer.datamodule.examples(SPLITS[split])  # type: ignore[attr-defined]
             references = [examples[row]["target_text"] for row in batch.rows.tolist()]
-            self.scores[split].update(self._translate(batch, self.searches[split]), references)
+            found = translate_batch(self.network, batch, self.searches[split])
+            self.scores[split].update([best.text for best, *_ in found], references)
 
     def _finish(self, split: str) -> None:
         loss = self.losses[split].compute()
@@ -273,19 +275,12 @@ class Translator(Task):
     # Translation
 
     def predict_step(self, batch: Batch, batch_idx: int) -> list[dict[str, Any]]:
-        """Returns, for each row, its number in the input and the translation."""
-        texts = self._translate(batch, self.searches["test"])
-        return [{"row": row, "translation": text} for row, text in zip(batch.rows.tolist(), texts, strict=True)]
-
-    def _translate(self, batch: Batch, options: BeamOptions) -> list[str]:
-        network = self.network
-        state, keys = network.read(batch)
-        first = torch.full((batch.size,), network.begin_id, device=batch.lengths.device)
-        found = beam_search(
-            lambda ids, state: network.step(ids, state, keys), state, first, options, eos_id=network.end_id
-        )
-        decode = network.target_tokenizer.decode
-        return [decode([number for number in best[0].ids if number != network.end_id]) for best in found]
+        """Returns, for each row, its number in the input, the translation and its log probability in nats."""
+        found = translate_batch(self.network, batch, self.searches["test"])
+        return [
+            {"row": row, "translation": best.text, "log_probability": best.log_probability}
+            for row, (best, *_) in zip(batch.rows.tolist(), found, strict=True)
+        ]
 
     # Checkpoint
 
