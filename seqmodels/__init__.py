@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from seqmodels.errors import CheckpointError, ConfigurationError, DataError, SeqmodelsError
     from seqmodels.inference.load import from_pretrained, load, load_ensemble, save_pretrained
     from seqmodels.inference.predictor import Predictor
-    from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task
+    from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task, Translator
 
 try:
     __version__ = version("seqmodels")
@@ -48,7 +48,7 @@ _HOMES = {
     "seqmodels.errors": ("CheckpointError", "ConfigurationError", "DataError", "SeqmodelsError"),
     "seqmodels.inference.load": ("from_pretrained", "load", "load_ensemble", "save_pretrained"),
     "seqmodels.inference.predictor": ("Predictor",),
-    "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task"),
+    "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task", "Translator"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -71,6 +71,7 @@ __all__ = [
     "SequencePairs",
     "SequenceTagger",
     "Task",
+    "Translator",
     "create_encoder",
     "create_reader",
     "from_pretrained",
