@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seqmodels.data.labelled_sequences import LabelledSequences
     from seqmodels.data.readers import Example, Reader, create_reader, list_readers, register_reader
     from seqmodels.data.separate_sequences import SeparateSequences
+    from seqmodels.data.sequence_pairs import SequencePairs
     from seqmodels.embedders import Embedder, register_embedder
     from seqmodels.encoders import (
         Cell,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from seqmodels.errors import CheckpointError, ConfigurationError, DataError, SeqmodelsError
     from seqmodels.inference.load import from_pretrained, load, load_ensemble, save_pretrained
     from seqmodels.inference.predictor import Predictor
-    from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task
+    from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task, Translator
 
 try:
     __version__ = version("seqmodels")
@@ -40,13 +41,14 @@ _HOMES = {
     "seqmodels.data.contiguous_streams": ("ContiguousStreams",),
     "seqmodels.data.labelled_sequences": ("LabelledSequences",),
     "seqmodels.data.separate_sequences": ("SeparateSequences",),
+    "seqmodels.data.sequence_pairs": ("SequencePairs",),
     "seqmodels.data.readers": ("Example", "Reader", "create_reader", "list_readers", "register_reader"),
     "seqmodels.embedders": ("Embedder", "register_embedder"),
     "seqmodels.encoders": ("Cell", "Encoder", "create_encoder", "list_encoders", "register_encoder"),
     "seqmodels.errors": ("CheckpointError", "ConfigurationError", "DataError", "SeqmodelsError"),
     "seqmodels.inference.load": ("from_pretrained", "load", "load_ensemble", "save_pretrained"),
     "seqmodels.inference.predictor": ("Predictor",),
-    "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task"),
+    "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task", "Translator"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -66,8 +68,10 @@ __all__ = [
     "SeparateSequences",
     "SeqmodelsError",
     "SequenceClassifier",
+    "SequencePairs",
     "SequenceTagger",
     "Task",
+    "Translator",
     "create_encoder",
     "create_reader",
     "from_pretrained",

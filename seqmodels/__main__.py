@@ -20,6 +20,7 @@ COMMANDS = {
     "diagnose": "measure what encoders remember and how far their gradients reach",
     "check": "check an encoder of your own against every promise of the contract",
     "encoders": "list the encoders with their arguments",
+    "decoders": "list the decoders of translators with their arguments",
     "embedders": "list the embedders with their arguments",
     "readers": "list the file formats that can be read, with their arguments",
     "tokenizers": "list the tokenizers with their arguments",
@@ -28,6 +29,7 @@ COMMANDS = {
 # What is listed: where its registry is.
 REGISTRIES = {
     "encoders": ("seqmodels.encoders", "encoder_registry"),
+    "decoders": ("seqmodels.decoders", "decoder_registry"),
     "embedders": ("seqmodels.embedders", "embedder_registry"),
     "readers": ("seqmodels.data.readers", "reader_registry"),
     "tokenizers": ("seqmodels.data.tokenizer_training", "tokenizer_registry"),

@@ -14,12 +14,14 @@ from seqmodels.data.contiguous_streams import ContiguousStreams
 from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.data.labelled_sequences import LabelledSequences
 from seqmodels.data.separate_sequences import SeparateSequences
+from seqmodels.data.sequence_pairs import SequencePairs
 from seqmodels.errors import ConfigurationError, did_you_mean
 from seqmodels.registry import dotted_path
 from seqmodels.tasks import Task
 
 SECTIONS: dict[str, type] = {"model": Task, "data": SequenceDataModule}
-SHIPPED = (ContiguousStreams, LabelledSequences, SeparateSequences)  # imported so that their short names are known
+# Imported so that their short names are known.
+SHIPPED = (ContiguousStreams, LabelledSequences, SeparateSequences, SequencePairs)
 
 
 def check_keys(parts: Arguments, record: Mapping[str, Any] | None) -> None:

@@ -16,10 +16,9 @@ from seqmodels.data.next_step import Units, build_next_step_schema, count_units,
 from seqmodels.data.partition import Partition
 from seqmodels.data.schema import Schema
 from seqmodels.data.splits import Split, Splits
-from seqmodels.data.statistics import DataStatistics, format_table
-from seqmodels.data.store import EncodedSplit, encode_split
-from seqmodels.data.tokenizer_training import tokenizer_registry
-from seqmodels.errors import CheckpointError, ConfigurationError, DataError
+from seqmodels.data.statistics import DataStatistics
+from seqmodels.data.store import EncodedSplit, Examples, encode_split
+from seqmodels.errors import CheckpointError
 
 PREDICT_BATCH_SIZE = 64
 
@@ -47,15 +46,6 @@ class Corpus(SequenceDataModule):
             cache_dir=arguments["cache_dir"],
         )
         super().__init__(arguments, splits)
-        self.tokenizer = arguments["tokenizer"]
-        self.num_workers = arguments["num_workers"]
-        self.seed = arguments["seed"]
-        self.cache_dir = arguments["cache_dir"]
-        if self.num_workers < 0:
-            raise ConfigurationError(f"num_workers must be at least 0, got {self.num_workers}")
-        tokenizer_registry.create(self.tokenizer)
-        self._encoded: dict[Split, EncodedSplit] = {}
-        self._encoded_by: Schema | None = None
         self._units: dict[Split, Units | None] = {}
 
     # What a subclass says
@@ -80,29 +70,7 @@ class Corpus(SequenceDataModule):
     def measure(self, split: Split) -> DataStatistics:
         """Measures a split that `setup` has encoded."""
 
-    # The flow: files, examples, schema, columns, batches
-
-    def setup(self, stage: str | None = None) -> None:
-        """Encodes the splits of a stage ("fit", "validate", "test", "predict"; None for all that are given).
-
-        Raises:
-            ConfigurationError: the stage needs data that is not given.
-            DataError: of the readers; or a split is too small for the batches asked for.
-            CheckpointError: the model that the schema is of reads something else than the reader gives.
-        """
-        if self.schema is None:
-            path = None if self.trainer is None else self.trainer.ckpt_path
-            if path:
-                self.use_checkpoint(path)
-        if self.schema is None:
-            self.schema = self._build_schema()
-        self._check_inputs(self.schema)
-        if self.schema is not self._encoded_by:
-            self._encoded.clear()
-            self._encoded_by = self.schema
-        for split in self.splits.of_stage(stage):
-            if split not in self._encoded:
-                self._encode(split, self.schema)
+    # Batches
 
     def train_dataloader(self) -> SequenceLoader:
         """Returns the loader of training batches, which can go on in the middle of an epoch."""
@@ -126,10 +94,6 @@ class Corpus(SequenceDataModule):
 
     # What people, tasks and writers ask for
 
-    def encoded(self, split: Split) -> EncodedSplit:
-        """Returns the columns of a split that `setup` has encoded."""
-        return self._encoded[split]
-
     def units(self, split: Split) -> Units | None:
         """Returns how many tokens, words and characters of a split are predicted; None for features."""
         if split not in self._units:
@@ -141,32 +105,31 @@ class Corpus(SequenceDataModule):
         """Measures each split that `setup` has encoded."""
         return [self.measure(split) for split in self._encoded]
 
-    def describe(self) -> str:
-        """Returns a table of what each split is like, once `setup` has run."""
-        return format_table(self.statistics(), self.schema)
+    # Schema and columns
 
-    def _build_schema(self) -> Schema:
-        if not self.splits.is_given("train"):
-            raise ConfigurationError(
-                "the schema (vocabulary) is built from training data or comes with a checkpoint; "
-                "set data.train, or give --ckpt_path (in Python: data.use_checkpoint(path))"
-            )
-        train = self.examples("train")
-        try:
-            return build_next_step_schema(train, inputs=self.reader.inputs, tokenizer=self.tokenizer)
-        except DataError as error:
-            raise train.located(error) from error
+    def build_schema(self, train: Examples) -> Schema:
+        """Returns the schema of the training data."""
+        return build_next_step_schema(train, inputs=self.reader.inputs, tokenizer=self.tokenizer)
 
-    def _check_inputs(self, schema: Schema) -> None:
+    def check_schema(self, schema: Schema) -> None:
+        """Makes sure that the reader gives what the model reads.
+
+        Raises:
+            CheckpointError: the model that the schema is of reads something else.
+        """
         wanted = "features" if schema.features is not None else "tokens" if schema.pretokenized else "text"
         given = self.reader.inputs
         if (wanted == "features") != (given == "features") or (wanted == "text" and given == "tokens"):
             raise CheckpointError(f"the model was trained on {wanted}, but the reader gives {given}")
 
-    def _encode(self, split: Split, schema: Schema) -> None:
-        examples = self.examples(split)
+    def encode(self, split: Split, schema: Schema) -> EncodedSplit:
+        """Returns the columns of a split, as `layout` wants them.
+
+        Raises:
+            DataError: of the reader, or a split is too small for the batches asked for.
+        """
         rewrite = to_next_step if split == "predict" else self.rewrite
-        encoded = encode_split(examples, schema, targets=False, rewrite=rewrite, cache_dir=self.cache_dir)
+        encoded = encode_split(self.examples(split), schema, targets=False, rewrite=rewrite, cache_dir=self.cache_dir)
         if split != "predict":
             self.check(split, encoded)
-        self._encoded[split] = encoded
+        return encoded

@@ -44,6 +44,11 @@ class Encoded:
         assert column is not None
         return column
 
+    def sides(self) -> Array:
+        """Returns (rows, sides) int64: the steps of each row, and the ids of its target where that is a text."""
+        columns = [self.steps(), *([] if self.target_ids is None else [self.target_ids])]
+        return np.stack([column.lengths() for column in columns], axis=1)
+
     def __len__(self) -> int:
         return len(self.steps())
 

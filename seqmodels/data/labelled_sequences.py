@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal, cast
 
 import numpy as np
-from torch.utils.data import DataLoader
 
-from seqmodels.data.batch import Batch
-from seqmodels.data.bucketing import BucketSampler
-from seqmodels.data.data_module import SequenceDataModule
-from seqmodels.data.loader import BatchDataset, SequenceLoader, evaluation_loader
+from seqmodels.data.bucketed_sequences import BATCH_SIZE, BucketedSequences, judge_tokens
 from seqmodels.data.partition import Partition
 from seqmodels.data.ragged import Ragged
 from seqmodels.data.readers import Example
 from seqmodels.data.schema import Schema, Target, TargetKind, build_schema
 from seqmodels.data.splits import Split, Splits, warn
-from seqmodels.data.statistics import DataStatistics, describe, format_table
-from seqmodels.data.store import EncodedSplit, encode_split
-from seqmodels.data.tokenizer_training import tokenizer_registry
+from seqmodels.data.store import EncodedSplit, Examples, encode_split
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
 from seqmodels.tags import bio_to_iobes, iobes_to_bio, odd_tags
 
-BATCH_SIZE = 32
-FEW_TOKENS = 20  # of which the share of unknown ones tells nothing
 
-
-class LabelledSequences(SequenceDataModule):
+class LabelledSequences(BucketedSequences):
     """Sequences from files, for classification and tagging.
 
     Each of `train`, `validation` and `test` is a path, a list of paths that are joined, or a mapping with `path` and
@@ -94,98 +84,21 @@ class LabelledSequences(SequenceDataModule):
             conversion=str(tag_scheme),
         )
         super().__init__(arguments, splits)
-        self.tokenizer = tokenizer
         self.characters = characters
-        self.batch_size = batch_size
-        self.max_tokens = max_tokens
         self.max_length = max_length
-        self.num_workers = num_workers
-        self.seed = seed
-        self.cache_dir = cache_dir
-        self._encoded: dict[Split, EncodedSplit] = {}
-        self._encoded_by: Schema | None = None
-        self._built: Schema | None = None  # the schema of this training data, which cannot be at odds with it
-        self._check()
+        if max_length is not None and max_length < 1:
+            raise ConfigurationError(f"max_length must be at least 1, got {max_length}")
+        self._check_targets()
 
-    def _check(self) -> None:
-        for name in ("batch_size", "max_tokens", "max_length"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigurationError(f"{name} must be at least 1, got {value}")
-        if self.num_workers < 0:
-            raise ConfigurationError(f"num_workers must be at least 0, got {self.num_workers}")
+    def _check_targets(self) -> None:
+        if self.reader.targets == "target_text":
+            raise ConfigurationError(
+                "the reader gives target_text, a text to be written for each that is read; use data: SequencePairs"
+            )
         if self.tag_scheme is not None and self.reader.targets not in ("tags", None):
             raise ConfigurationError(
                 f"tag_scheme: {self.tag_scheme} rewrites tags, but the reader gives {self.reader.targets}"
             )
-        tokenizer_registry.create(self.tokenizer)
-
-    # The flow: files, examples, schema, columns, batches
-
-    def setup(self, stage: str | None = None) -> None:
-        """Encodes the splits of a stage ("fit", "validate", "test", "predict"; None for all that are given).
-
-        Raises:
-            ConfigurationError: the stage needs data that is not given.
-            DataError: of the readers; or no label of an evaluation split is known.
-            CheckpointError: training data has labels that the schema handed over does not know.
-        """
-        if self.schema is None:
-            path = None if self.trainer is None else self.trainer.ckpt_path
-            if path:
-                self.use_checkpoint(path)
-        if self.schema is None:
-            self.schema = self._built = self._build_schema()
-        if self.schema is not self._encoded_by:
-            self._encoded.clear()
-            self._encoded_by = self.schema
-        if stage == "fit" and self.max_tokens is not None and self.batch_size != BATCH_SIZE:
-            warn(f"batch_size: {self.batch_size} is not used with max_tokens: {self.max_tokens}; leave one of them out")
-        for split in self.splits.of_stage(stage):
-            if split not in self._encoded:
-                self._encode(split, self.schema)
-
-    def train_dataloader(self) -> SequenceLoader:
-        """Returns the loader of training batches, reshuffled in every epoch, which can go on in the middle of one."""
-        dataset = BatchDataset(self._encoded["train"].encoded)
-        return self.train_loader(dataset, self.sampler("train"), self._workers())
-
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
-        """Returns the loader of validation batches, the longest rows first; an empty list where there are none."""
-        return self._evaluation_loader("validation") if "validation" in self._encoded else []
-
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Returns the loader of test batches, the longest rows first."""
-        return self._evaluation_loader("test")
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        """Returns the loader of batches to predict, the longest rows first: `Batch.rows` tells their places."""
-        return self._evaluation_loader("predict")
-
-    def encoded(self, split: Split) -> EncodedSplit:
-        """Returns the columns of a split that `setup` has encoded."""
-        return self._encoded[split]
-
-    def sampler(self, split: Split) -> BucketSampler:
-        """Returns a new sampler of a split that `setup` has encoded."""
-        return BucketSampler(
-            self._encoded[split].encoded.steps().lengths(),
-            batch_size=self.batch_size,
-            max_tokens=self.max_tokens,
-            shuffle=split == "train",
-            seed=self.seed,
-        )
-
-    # What people and writers ask for
-
-    def statistics(self) -> list[DataStatistics]:
-        """Measures each split that `setup` has encoded."""
-        assert self.schema is not None
-        return [describe(split, encoded, self.schema, self.sampler(split)) for split, encoded in self._encoded.items()]
-
-    def describe(self) -> str:
-        """Returns a table of what each split is like, once `setup` has run."""
-        return format_table(self.statistics(), self.schema)
 
     # Schema and columns
 
@@ -195,28 +108,26 @@ class LabelledSequences(SequenceDataModule):
             example["tags"] = rewrite(example["tags"])
         return example
 
-    def _build_schema(self) -> Schema:
-        if not self.splits.is_given("train"):
-            raise ConfigurationError(
-                "the schema (vocabulary, labels) is built from training data or comes with a checkpoint; "
-                "set data.train, or give --ckpt_path (in Python: data.use_checkpoint(path))"
-            )
-        train = self.examples("train")
-        try:
-            schema = build_schema(
-                train,
-                inputs=self.reader.inputs,
-                target=cast("TargetKind | None", self.reader.targets),
-                tokenizer=self.tokenizer,
-                characters=self.characters,
-            )
-        except DataError as error:
-            raise train.located(error) from error
+    def build_schema(self, train: Examples) -> Schema:
+        """Returns the schema of the training data."""
+        schema = build_schema(
+            train,
+            inputs=self.reader.inputs,
+            target=cast("TargetKind | None", self.reader.targets),
+            tokenizer=self.tokenizer,
+            characters=self.characters,
+        )
         if schema.target:
             _judge_target(schema.target)
         return schema
 
-    def _encode(self, split: Split, schema: Schema) -> None:
+    def encode(self, split: Split, schema: Schema) -> EncodedSplit:
+        """Returns the columns of a split.
+
+        Raises:
+            DataError: of the reader; or no label of an evaluation split is known.
+            CheckpointError: training data has labels that the schema handed over does not know.
+        """
         examples = self.examples(split)
         encoded = encode_split(
             *(examples, schema),
@@ -227,12 +138,12 @@ class LabelledSequences(SequenceDataModule):
         if encoded.unseen and schema.target:
             self._judge_unseen(split, encoded, schema, examples.origin)
         if split == "predict" and schema.tokens:
-            _judge_tokens(encoded.unknown_tokens, int(encoded.encoded.steps().lengths().sum()))
+            judge_tokens(encoded)
         if encoded.truncated:
             warn(
                 f"{split}: {encoded.truncated} of {len(examples)} rows were cut to max_length: {self.max_length} steps"
             )
-        self._encoded[split] = encoded
+        return encoded
 
     def _judge_unseen(self, split: Split, encoded: EncodedSplit, schema: Schema, origin: str) -> None:
         """Refuses new labels in training data, warns of them elsewhere, refuses data of which no label is known."""
@@ -256,14 +167,6 @@ class LabelledSequences(SequenceDataModule):
             "wrong: " + ", ".join(f"{name} ({count}x)" for name, count in encoded.unseen.most_common(10))
         )
 
-    def _evaluation_loader(self, split: Split) -> DataLoader[Batch]:
-        return evaluation_loader(BatchDataset(self._encoded[split].encoded), self.sampler(split), self._workers())
-
-    def _workers(self) -> int:
-        if self.num_workers == 0:  # right for text: a batch takes less time than handing it over does
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        return self.num_workers
-
 
 def _judge_target(target: Target) -> None:
     """Warns of targets of training data that are hardly meant as they are."""
@@ -277,15 +180,6 @@ def _judge_target(target: Target) -> None:
         warn(
             f"tags look like BIO except {listed}{more}: entity F1 and constraints need all of them to mark chunks; "
             f"mend them in the training data"
-        )
-
-
-def _judge_tokens(unknown: int, tokens: int) -> None:
-    """Warns of data to predict that can hardly be of the kind that the model was trained on."""
-    if tokens >= FEW_TOKENS and unknown > tokens / 2:
-        warn(
-            f"predict: {100 * unknown / tokens:.0f}% of the {tokens} tokens are unknown to the model; "
-            f"expected data as in training (language, columns, spelling)"
         )
 
 

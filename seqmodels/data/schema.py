@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -214,7 +215,8 @@ class Schema:
 
     def _encode_target_texts(self, tokenizer: Tokenizer, examples: Sequence[Example], first: int) -> Ragged:
         texts = [_value(example, "target_text", number) for number, example in enumerate(examples, first)]
-        return Ragged.from_rows([[*ids, tokenizer.eos_id] for ids in tokenizer.encode_texts(texts)], np.int32)
+        rows = tokenizer.encode_texts(texts, special=False)  # a text to be written has one end, and no beginning
+        return Ragged.from_rows([[*ids, tokenizer.eos_id] for ids in rows], np.int32)
 
     def _encode_targets(self, target: Target, examples: Sequence[Example], first: int) -> Ragged | Array:
         if target.kind == "label":
@@ -284,6 +286,36 @@ def build_schema(
             )
         vocabulary = _collect_characters(examples, None if pretokenized else trained, max_word_length)
     return Schema(TokenInput(trained), vocabulary, None, _collect_target(examples, target), pretokenized)
+
+
+def build_pair_schema(
+    examples: Iterable[Example], *, tokenizer: Spec = "bpe", target_tokenizer: Spec | None = None, shared: bool = False
+) -> Schema:
+    """Builds the schema of texts with a text to be written from each.
+
+    Args:
+        examples: an iterable that can be started anew, such as a list or a data set.
+        tokenizer: how the source is split; see `tokenizer_registry`.
+        target_tokenizer: how the target is split; None for the same recipe, trained on the targets.
+        shared: whether one tokenizer is trained on both sides and serves both; there is no `target_tokenizer` then.
+
+    Raises:
+        ConfigurationError: the target's tokenizer has no end token.
+        DataError: there are no examples, or no texts on a side.
+    """
+    sources = (example["text"] for example in examples)
+    targets = (example["target_text"] for example in examples)
+    if shared:
+        source = target = TokenInput(train_tokenizer(tokenizer, texts=chain(sources, targets)))
+    else:
+        source = TokenInput(train_tokenizer(tokenizer, texts=sources))
+        target = TokenInput(train_tokenizer(tokenizer if target_tokenizer is None else target_tokenizer, texts=targets))
+    if target.tokenizer.eos_id is None:
+        raise ConfigurationError(
+            "a text to be written needs a tokenizer with an end token (eos), which this pretrained one lacks; "
+            "choose another target_tokenizer"
+        )
+    return Schema(source, None, None, None, target_tokens=target)
 
 
 def _collect_target(examples: Iterable[Example], kind: TargetKind | None) -> Target | None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -241,7 +241,8 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
     steps = 0
     for example in examples:
         chunk.append(example)
-        steps += len(example.get("features") or example.get("tokens") or ()) + len(example.get("text", "")) // 8
+        steps += len(example.get("features") or example.get("tokens") or ())
+        steps += (len(example.get("text", "")) + len(example.get("target_text", ""))) // 8
         if len(chunk) == CHUNK_ROWS or steps > CHUNK_STEPS:
             yield chunk
             chunk, steps = [], 0
@@ -259,6 +260,9 @@ class EncodedSplit:
         unknown_characters: characters of tokens that training did not have.
         unseen: how often each class or tag occurs that training did not have.
         truncated: rows that were cut to the greatest length allowed.
+        unknown_target_tokens: ids of the texts to be written that training did not have.
+        kept: (n,) the rows that are trained on; None where all are.
+        dropped: how many rows are not, by the reason.
         folder: holds the columns' files as long as this object lives; None where they are in memory.
     """
 
@@ -267,6 +271,9 @@ class EncodedSplit:
     unknown_characters: int
     unseen: Counter[str]
     truncated: int
+    unknown_target_tokens: int = 0
+    kept: Array | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
     folder: tempfile.TemporaryDirectory[str] | None = None
 
 
@@ -297,7 +304,7 @@ def encode_split(
         DataError: an example does not fit the schema; names its path, and the example by its number there.
     """
     columns = _Columns(in_memory, cache_dir)
-    unknown_tokens = unknown_characters = truncated = number = 0
+    unknown_tokens = unknown_characters = unknown_target_tokens = truncated = number = 0
     unseen: Counter[str] = Counter()
     for chunk in examples.chunks():
         try:
@@ -311,11 +318,17 @@ def encode_split(
             encoded = truncate(encoded, max_length)
         if schema.tokens and encoded.ids is not None:
             unknown_tokens += int(np.count_nonzero(encoded.ids.values == schema.tokens.tokenizer.unk_id))
+        if schema.target_tokens and encoded.target_ids is not None:
+            unknown_id = schema.target_tokens.tokenizer.unk_id
+            unknown_target_tokens += int(np.count_nonzero(encoded.target_ids.values == unknown_id))
         if encoded.characters is not None:
             unknown_characters += int(np.count_nonzero(encoded.characters.values == 1))
         columns.append(encoded if rewrite is None else rewrite(encoded, schema))
         number += len(chunk)
-    return EncodedSplit(columns.finish(), unknown_tokens, unknown_characters, unseen, truncated, columns.folder)
+    return EncodedSplit(
+        *(columns.finish(), unknown_tokens, unknown_characters, unseen, truncated, unknown_target_tokens),
+        folder=columns.folder,
+    )
 
 
 def _unseen(chunk: Sequence[Example], schema: Schema, encoded: Encoded) -> Iterator[str]:

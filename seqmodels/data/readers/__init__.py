@@ -8,9 +8,11 @@ from seqmodels.data.readers.fasta import FastaReader
 from seqmodels.data.readers.huggingface import HuggingFaceReader
 from seqmodels.data.readers.jsonl import JsonLinesReader
 from seqmodels.data.readers.label_text import LabelTextReader
+from seqmodels.data.readers.parallel import ParallelReader
 from seqmodels.data.readers.parquet import ParquetReader
 from seqmodels.data.readers.piano_roll import PianoRollReader
 from seqmodels.data.readers.python_functions import PythonFunctions
+from seqmodels.data.readers.python_identifiers import PythonIdentifiers
 from seqmodels.data.readers.python_source import PythonClassification, PythonTagging
 from seqmodels.data.readers.reader import (
     Example,
@@ -35,10 +37,12 @@ __all__ = [
     "HuggingFaceReader",
     "JsonLinesReader",
     "LabelTextReader",
+    "ParallelReader",
     "ParquetReader",
     "PianoRollReader",
     "PythonClassification",
     "PythonFunctions",
+    "PythonIdentifiers",
     "PythonTagging",
     "Reader",
     "TextFoldersReader",

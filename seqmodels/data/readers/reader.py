@@ -84,6 +84,21 @@ def create_reader(spec: Spec) -> Reader:
     return reader_registry.create(spec)
 
 
+def expand_path(path: str | os.PathLike[str]) -> Path:
+    """Expands `~` and `$VARIABLES` in a path.
+
+    Raises:
+        DataError: a variable is not set.
+    """
+    expanded = Path(os.path.expandvars(os.path.expanduser(path)))
+    if "$" in str(expanded):
+        variable = str(expanded).split("$", 1)[1].strip("{").split("/")[0].split("}")[0]
+        raise DataError(
+            f"{path}: the environment variable {variable} is not set; set it to the folder that it stands for"
+        )
+    return expanded
+
+
 def resolve_path(path: str | os.PathLike[str]) -> Path:
     """Expands `~` and `$VARIABLES` in a path and checks that something is there; `-`, standard input, stays.
 
@@ -92,12 +107,7 @@ def resolve_path(path: str | os.PathLike[str]) -> Path:
     """
     if os.fspath(path) == "-":
         return STANDARD_INPUT
-    expanded = Path(os.path.expandvars(os.path.expanduser(path)))
-    if "$" in str(expanded):
-        variable = str(expanded).split("$", 1)[1].strip("{").split("/")[0].split("}")[0]
-        raise DataError(
-            f"{path}: the environment variable {variable} is not set; set it to the folder that it stands for"
-        )
+    expanded = expand_path(path)
     if not expanded.exists():
         nearest = expanded.parent
         while not nearest.exists():

@@ -96,7 +96,10 @@ def test_a_wrong_file(content: str, message: str, write: Write) -> None:
             r"exactly one of text, tokens and features .* got none; such as reader: \{name: csv, text: text, label",
         ),
         ({"text": "t", "tokens": "u"}, "exactly one of .* got text, tokens"),
-        ({"text": "t", "label": "y", "labels": "z"}, "at most one of label, labels and tags .* got label, labels"),
+        (
+            {"text": "t", "label": "y", "labels": "z"},
+            "at most one of label, labels, tags and target_text .* got label, labels",
+        ),
         ({"text": "t", "tags": "y"}, "tags belong to tokens"),
         ({"text": "t", "labels": "y", "label_separator": ""}, "label_separator must be at least one character"),
         ({"text": "t", "delimiter": "::"}, "delimiter must be one character, got '::'"),
