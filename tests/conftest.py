@@ -199,5 +199,5 @@ def translators(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return {
         "words": train(folder, "words", "word"),
         "other words": train(folder, "other", "word", seed=1),
-        "pieces": train(folder, "pieces", {"name": "bpe", "vocab_size": 280}, epochs=35),
+        "pieces": train(folder, "pieces", {"name": "bpe", "vocab_size": 300}, epochs=20),
     }

@@ -114,7 +114,7 @@ def test_options_of_drawing(said, translators):
         (["--ckpt_path=missing.ckpt"], 1, "missing.ckpt: no such checkpoint"),
         (["--ckpt_path=words", "--input=missing.txt"], 1, "--input missing.txt: no such file"),
         (["--ckpt_path=words", "--output=missing/out.txt"], 2, "--output missing/out.txt: there is no folder"),
-        (["--ckpt_path=words", "--beam=3"], 2, "unknown option '--beam' (did you mean '--beam_size'?)"),
+        (["--ckpt_path=words", "--beam=3"], 2, "unknown option '--beam' (did you mean 'beam_size'?)"),
         (["--ckpt_path=words", "--beam_size=0"], 2, "beam_size must be at least 1, got 0"),
         (["--ckpt_path=words", "--batch_size=0"], 2, "--batch_size must be at least 1, got 0"),
         (["--ckpt_path=words", "--device=warp"], 2, "--device warp: cannot be used here"),
