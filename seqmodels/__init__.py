@@ -28,9 +28,9 @@ if TYPE_CHECKING:
         register_encoder,
     )
     from seqmodels.errors import CheckpointError, ConfigurationError, DataError, SeqmodelsError
-    from seqmodels.inference.load import from_pretrained, load, save_pretrained
+    from seqmodels.inference.load import from_pretrained, load, load_ensemble, save_pretrained
     from seqmodels.inference.predictor import Predictor
-    from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task
+    from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task, Translator
 
 try:
     __version__ = version("seqmodels")
@@ -46,9 +46,9 @@ _HOMES = {
     "seqmodels.embedders": ("Embedder", "register_embedder"),
     "seqmodels.encoders": ("Cell", "Encoder", "create_encoder", "list_encoders", "register_encoder"),
     "seqmodels.errors": ("CheckpointError", "ConfigurationError", "DataError", "SeqmodelsError"),
-    "seqmodels.inference.load": ("from_pretrained", "load", "save_pretrained"),
+    "seqmodels.inference.load": ("from_pretrained", "load", "load_ensemble", "save_pretrained"),
     "seqmodels.inference.predictor": ("Predictor",),
-    "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task"),
+    "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task", "Translator"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -71,12 +71,14 @@ __all__ = [
     "SequencePairs",
     "SequenceTagger",
     "Task",
+    "Translator",
     "create_encoder",
     "create_reader",
     "from_pretrained",
     "list_encoders",
     "list_readers",
     "load",
+    "load_ensemble",
     "register_embedder",
     "register_encoder",
     "register_reader",

@@ -14,11 +14,13 @@ COMMANDS = {
     "validate": "score a checkpoint on the validation data",
     "test": "score a checkpoint on the test data",
     "predict": "write a checkpoint's predictions for a file or standard input",
+    "translate": "translate the lines of a file or of standard input",
     "generate": "write texts with a language model, from prompts",
     "average": "average the weights of several checkpoints of a run",
     "diagnose": "measure what encoders remember and how far their gradients reach",
     "check": "check an encoder of your own against every promise of the contract",
     "encoders": "list the encoders with their arguments",
+    "decoders": "list the decoders of translators with their arguments",
     "embedders": "list the embedders with their arguments",
     "readers": "list the file formats that can be read, with their arguments",
     "tokenizers": "list the tokenizers with their arguments",
@@ -27,6 +29,7 @@ COMMANDS = {
 # What is listed: where its registry is.
 REGISTRIES = {
     "encoders": ("seqmodels.encoders", "encoder_registry"),
+    "decoders": ("seqmodels.decoders", "decoder_registry"),
     "embedders": ("seqmodels.embedders", "embedder_registry"),
     "readers": ("seqmodels.data.readers", "reader_registry"),
     "tokenizers": ("seqmodels.data.tokenizer_training", "tokenizer_registry"),
@@ -34,6 +37,7 @@ REGISTRIES = {
 
 # What needs no Lightning: the module whose `run` takes the arguments.
 ALONE = {
+    "translate": "seqmodels.cli.translate",
     "generate": "seqmodels.cli.generate",
     "average": "seqmodels.cli.average",
     "diagnose": "seqmodels.cli.diagnose",
@@ -44,11 +48,12 @@ USAGE = """usage: seqmodels COMMAND [options]
 
 {commands}
 
-Train:    seqmodels fit --config configs/tagging/ud_english_ewt.yaml
-Try out:  seqmodels fit --config configs/tagging/ud_english_ewt.yaml --dry_run
-Test:     seqmodels test --ckpt_path runs/ud_english_ewt/version_0/checkpoints/best.ckpt
-Predict:  seqmodels predict --ckpt_path best.ckpt --input text.txt --output tags.conll
-Write:    seqmodels generate --ckpt_path best.ckpt --prompt "def "
+Train:     seqmodels fit --config configs/tagging/ud_english_ewt.yaml
+Try out:   seqmodels fit --config configs/tagging/ud_english_ewt.yaml --dry_run
+Test:      seqmodels test --ckpt_path runs/ud_english_ewt/version_0/checkpoints/best.ckpt
+Predict:   seqmodels predict --ckpt_path best.ckpt --input text.txt --output tags.conll
+Translate: seqmodels translate --ckpt_path best.ckpt --input source.txt --output target.txt
+Write:     seqmodels generate --ckpt_path best.ckpt --prompt "def "
 
 `seqmodels COMMAND --help` lists the options of a command."""
 

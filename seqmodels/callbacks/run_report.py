@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from seqmodels.data.batch import Batch
+from seqmodels.tasks import Task
 
 FILE = "results.json"
 
@@ -45,8 +46,8 @@ class RunReport(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Counts the real steps read."""
-        self._tokens = self._tokens + batch.lengths.sum()
+        """Counts the real steps read, or those written where the target is a text of its own."""
+        self._tokens = self._tokens + (batch.lengths if batch.target_lengths is None else batch.target_lengths).sum()
         if trainer.is_last_batch:
             self._batch_seconds += time.perf_counter() - self._batch_begin
 
@@ -77,7 +78,8 @@ class RunReport(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Adds the test scores."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test_")}
-        self._write(trainer, metrics)
+        assert isinstance(pl_module, Task)
+        self._write(trainer, {**metrics, **pl_module.report()})
 
     def _write(self, trainer: Trainer, values: dict[str, Any]) -> None:
         folder = self.folder or trainer.log_dir

@@ -197,7 +197,7 @@ class CommandLine(LightningCLI):
         if monitor is None:  # the data decides
             self.datamodule.setup("fit")
             monitor = self.model.default_monitor(self.datamodule.schema)
-        mode = "min" if monitor.rsplit("_", 1)[-1] in ("loss", "perplexity", "character") else "max"
+        mode = "min" if monitor.rsplit("_", 1)[-1] in ("loss", "perplexity", "character", "ter") else "max"
         return [ModelCheckpoint(filename="best", monitor=monitor, mode=mode, enable_version_counter=False), last]
 
     def _run_name(self) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 
+from seqmodels.attention import attention_registry
 from seqmodels.cli.arguments import Arguments, read_config
 from seqmodels.data.readers import reader_registry
 from seqmodels.data.tokenizer_training import tokenizer_registry
+from seqmodels.decoders import decoder_registry
 from seqmodels.embedders import character_encoder_registry, embedder_registry
 from seqmodels.encoders import encoder_registry
 from seqmodels.errors import ConfigurationError
@@ -21,12 +23,21 @@ from seqmodels.registry import Registry
 REGISTRIES: dict[str, Registry[Any]] = {
     "model.encoder": encoder_registry,
     "model.embedder": embedder_registry,
+    "model.decoder": decoder_registry,
+    "model.target_embedder": embedder_registry,
     "data.reader": reader_registry,
     "data.tokenizer": tokenizer_registry,
 }
-DEFAULTS: dict[str, Any] = {"model.encoder": "lstm", "model.embedder": "embedding", "data.tokenizer": "word"}
+DEFAULTS: dict[str, Any] = {
+    "model.encoder": "lstm",
+    "model.embedder": "embedding",
+    "model.decoder": "attention",
+    "model.target_embedder": "embedding",
+    "data.tokenizer": "word",
+}
 ANNOTATIONS: dict[str, Registry[Any]] = {
     "EncoderSpec": encoder_registry,
+    "AttentionSpec": attention_registry,
     "CharacterEncoderSpec": character_encoder_registry,
 }
 

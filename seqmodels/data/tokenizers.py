@@ -112,6 +112,13 @@ class Tokenizer:
         """Returns the token of each id, as the vocabulary writes it; `<unk>` for an id beyond the vocabulary."""
         return [self._backend.id_to_token(id) or UNK_TOKEN for id in ids]
 
+    def readable(self, tokens: Sequence[str]) -> list[str]:
+        """Returns tokens as one reads them: pieces over bytes as text, `▁` for a space; the others as they are."""
+        if self.kind not in ("bpe", "unigram"):
+            return list(tokens)
+        texts = [token if token in SPECIAL_TOKENS else self._backend.decoder.decode([token]) for token in tokens]
+        return [text.replace(" ", "\N{LOWER ONE EIGHTH BLOCK}") for text in texts]
+
     def id_of(self, token: str) -> int | None:
         """Returns the id of a token, as the vocabulary writes it; None if there is no such token."""
         return self._vocabulary.get(token)

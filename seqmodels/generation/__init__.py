@@ -9,7 +9,7 @@ from seqmodels.generation.beam_search import AttentionReader, beam_search
 from seqmodels.generation.generate import GenerationOptions, Stop, Written, generate, stream
 from seqmodels.generation.hypothesis import Hypothesis
 from seqmodels.generation.sampling import best_ids, sample_ids, uniforms
-from seqmodels.generation.scoring import score_references
+from seqmodels.generation.scoring import read_references, score_references
 from seqmodels.generation.step import Ensemble, Step
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "beam_search",
     "best_ids",
     "generate",
+    "read_references",
     "sample_ids",
     "score_references",
     "stream",

@@ -17,6 +17,7 @@ from seqmodels.generation.id_lists import NO_ID, right_padded
 from seqmodels.generation.inclusion import Inclusion, Phrases, share_among_stages
 from seqmodels.generation.kept import Kept
 from seqmodels.generation.logits import block_ngrams, forbid, force
+from seqmodels.generation.normalizing import log_normalizer
 from seqmodels.generation.ranking import top
 
 
@@ -35,12 +36,14 @@ class Beam:
 
     `scores` (sentences, groups, beam) are log probabilities, -inf where a beam has nothing; rows are these flattened.
     `ids` and `log_probs` (rows, time) are what was written, `attention` (rows, time, source_time) where it looked,
-    `forced` (sentences, time), `sentences` the number of each, and `kept` the complete hypotheses of all.
+    `forced` (sentences, time), `sentences` the number of each, `max_lengths` how many ids each may have, and `kept` the
+    complete hypotheses of all.
     """
 
     options: BeamOptions
     eos_id: int | None
     sentences: list[int]
+    max_lengths: list[int]
     scores: Tensor
     ids: Tensor
     log_probs: Tensor
@@ -50,20 +53,22 @@ class Beam:
     forced: Tensor
     inclusion: Inclusion | None
     kept: list[list[Kept]]
+    keeps_attention: bool
 
     @classmethod
     def start(
         cls,
         device: torch.device,
-        sentences: int,
+        max_lengths: Sequence[int],
         options: BeamOptions,
         eos_id: int | None,
         forced: Sequence[Sequence[int]] | None,
         must_include: Sequence[Phrases] | None,
         source_lengths: Tensor | None,
+        keep_attention: bool,
     ) -> Beam:
         """Returns the search before the first step: one empty hypothesis in each group."""
-        size = options.beam_size
+        size, sentences = options.beam_size, len(max_lengths)
         # float64: a sum of a hundred log probabilities would lose in float32 what tells two hypotheses apart
         precise = torch.float32 if device.type == "mps" else torch.float64
         scores = torch.full((sentences, options.groups, size // options.groups), -torch.inf, dtype=precise)
@@ -73,6 +78,7 @@ class Beam:
             options=options,
             eos_id=eos_id,
             sentences=list(range(sentences)),
+            max_lengths=list(max_lengths),
             scores=scores.to(device),
             ids=torch.zeros(sentences * size, 0, dtype=torch.int64, device=device),
             log_probs=torch.zeros(sentences * size, 0, dtype=precise, device=device),
@@ -84,6 +90,7 @@ class Beam:
             if constrained
             else None,
             kept=[[Kept(options.n_best // options.groups) for _ in range(options.groups)] for _ in range(sentences)],
+            keeps_attention=keep_attention,
         )
 
     def advance(self, logits: Tensor, attention: Tensor | None) -> Tensor | None:
@@ -99,13 +106,13 @@ class Beam:
         self._look(attention)
         candidate_ids, log_probs = self._candidates(logits)
         choices = self._choose(candidate_ids, log_probs)
-        last = self.ids.size(1) + 1 == self.options.max_length
+        last = [self.ids.size(1) + 1 == length for length in self.max_lengths]
         for group, choice in enumerate(choices):
             self._keep_complete(group, choice, last)
         going_on = [self._live(choice) for choice in choices]
         scores = torch.stack([choice.scores for choice in going_on], 1)  # (sentences, groups, beam)
-        searching = self._searching(scores)
-        if last or not searching:
+        searching = self._searching(scores, last)
+        if not searching:
             return None
         index = torch.tensor(searching, device=scores.device)
         parents = torch.stack([choice.rows for choice in going_on], 1).index_select(0, index).flatten()
@@ -118,46 +125,63 @@ class Beam:
     def _look(self, attention: Tensor | None) -> None:
         if attention is None:
             return
-        looked = attention.unsqueeze(1)
-        self.attention = looked if self.attention is None else torch.cat([self.attention, looked], 1)
+        if self.keeps_attention:
+            looked = attention.unsqueeze(1)
+            self.attention = looked if self.attention is None else torch.cat([self.attention, looked], 1)
         if self.options.coverage_penalty:
             self.coverage = attention if self.coverage is None else self.coverage + attention
 
     def _candidates(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the ids that may come next and their log probabilities, (rows, candidates); -inf is impossible."""
         options = self.options
-        allowed = self._rule(logits.log_softmax(1))
         # one more than a group holds, for the end of sequence; and as many as the other groups can make unattractive
         count = self.scores.size(2) + 1 + (options.beam_size if options.groups > 1 else 0)
+        normalizer = log_normalizer(logits).to(self.scores.dtype).unsqueeze(1)
+        self._check(normalizer)
+        never = self._never()
+        plain = self.inclusion is None and options.no_repeat_ngram is None and self.ids.size(1) >= self.forced.size(1)
+        if plain and len(never) <= count:
+            # a few more, and those that may not come left out: a copy of all logits to mark these would cost more
+            values, ids = top(logits, count + len(never))
+            for number in never:
+                values = values.masked_fill(ids == number, -torch.inf)
+            values, order = values.sort(dim=1, descending=True, stable=True)
+            values, ids = values[:, :count], ids.gather(1, order[:, :count])
+            return ids, values.to(self.scores.dtype) - normalizer
+        allowed = self._rule(logits)
         values, ids = top(allowed, count)
-        self._check(values[:, 0])
         if self.inclusion is not None:
             needed = self.inclusion.next_ids()
             known = (needed.unsqueeze(2) == ids.unsqueeze(1)).any(2)
             twice = (needed.unsqueeze(2) == needed.unsqueeze(1)).tril(-1).any(2)
             more = allowed.gather(1, needed.clamp(min=0)).masked_fill(known | twice | (needed == NO_ID), -torch.inf)
             values, ids = torch.cat([values, more], 1), torch.cat([ids, needed.clamp(min=0)], 1)
-        return ids, values.to(self.scores.dtype)
+        return ids, values.to(self.scores.dtype) - normalizer
 
-    def _rule(self, log_probs: Tensor) -> Tensor:
-        options, length = self.options, self.ids.size(1)
-        unruled = log_probs
+    def _never(self) -> list[int]:
+        """Returns the ids that no row may write now."""
+        never = list(self.options.forbidden_ids)
+        if self.eos_id is not None and self.ids.size(1) < self.options.min_length:
+            never.append(self.eos_id)
+        return never
+
+    def _rule(self, logits: Tensor) -> Tensor:
+        """Returns the logits (rows, vocab_size) with -inf for what the rules forbid."""
+        options, length, unruled = self.options, self.ids.size(1), logits
         if options.no_repeat_ngram is not None:
-            log_probs = block_ngrams(log_probs, self.ids, options.no_repeat_ngram)
-        forbidden = list(options.forbidden_ids)
-        if self.eos_id is not None and length < options.min_length:
-            forbidden.append(self.eos_id)
-        if forbidden:
-            log_probs = forbid(log_probs, torch.tensor(forbidden, device=log_probs.device))
+            logits = block_ngrams(logits, self.ids, options.no_repeat_ngram)
+        never = self._never()
+        if never:
+            logits = forbid(logits, torch.tensor(never, device=logits.device))
         if self.inclusion is not None and self.eos_id is not None:
-            log_probs = log_probs.index_put(
-                ((~self.inclusion.complete).nonzero().squeeze(1), torch.tensor(self.eos_id, device=log_probs.device)),
-                log_probs.new_tensor(-torch.inf),
+            logits = logits.index_put(
+                ((~self.inclusion.complete).nonzero().squeeze(1), torch.tensor(self.eos_id, device=logits.device)),
+                logits.new_tensor(-torch.inf),
             )
         if length < self.forced.size(1):
             given = self.forced[:, length].repeat_interleave(options.beam_size)
-            log_probs = force(torch.where((given >= 0).unsqueeze(1), unruled, log_probs), given)
-        return log_probs
+            logits = force(torch.where((given >= 0).unsqueeze(1), unruled, logits), given)
+        return logits
 
     def _choose(self, ids: Tensor, log_probs: Tensor) -> list[_Choice]:
         """Returns for each group the best continuations, up to twice as many as the group holds."""
@@ -209,20 +233,21 @@ class Beam:
             choice.rows.gather(1, first), choice.ids.gather(1, first), choice.log_probs.gather(1, first), scores
         )
 
-    def _keep_complete(self, group: int, choice: _Choice, last: bool) -> None:
-        """Keeps what ends among a group's best continuations; at the maximal length, all of them."""
+    def _keep_complete(self, group: int, choice: _Choice, last: list[bool]) -> None:
+        """Keeps what ends among a group's best continuations; of a sentence at its maximal length, all of them."""
         choice = _Choice(*(part[:, : self.scores.size(2)] for part in choice))
-        complete = choice.scores > -torch.inf
-        if not last:
-            if self.eos_id is None:
-                return
-            complete = complete & (choice.ids == self.eos_id)
+        if self.eos_id is None and not any(last):
+            return
+        ends = torch.zeros_like(choice.ids, dtype=torch.bool) if self.eos_id is None else choice.ids == self.eos_id
+        if any(last):
+            ends = ends | torch.tensor(last, device=ends.device).unsqueeze(1)
+        complete = ends & (choice.scores > -torch.inf)
         places, columns = complete.nonzero(as_tuple=True)
         if not len(places):
             return
         rows, ids, log_probs, scores = (part[places, columns] for part in choice)
         included = torch.ones_like(rows, dtype=torch.bool)
-        if last and self.inclusion is not None:
+        if any(last) and self.inclusion is not None:
             after = self.inclusion.select(rows)
             after.write(ids)
             included = after.complete
@@ -242,6 +267,7 @@ class Beam:
         lacking = set()
         for place, row, number, log_prob, score, includes in sorted(found, key=lambda entry: not entry[5]):
             kept = self.kept[self.sentences[place]][group]
+            kept.ended += 1
             if not includes and kept.hypotheses and place not in lacking:
                 continue  # what lacks a phrase is kept only where nothing includes all
             if not includes:
@@ -260,22 +286,27 @@ class Beam:
         finished = bool(ids) and ids[-1] == self.eos_id
         return Hypothesis(ids, log_probs, score, finished, attention)
 
-    def _searching(self, scores: Tensor) -> list[int]:
+    def _searching(self, scores: Tensor, last: list[bool]) -> list[int]:
         """Returns the places of the sentences that go on; one that is stuck with nothing keeps what it has.
+
+        Those at their last id do not, nor those that have ended often enough for the search's patience.
 
         No log probability is above 0 and no normalizer above that of the maximal length, so `best / normalizer` is the
         best score that can still come.
         """
-        limits = (scores.amax(2) / self.options.normalizer(self.options.max_length)).tolist()
+        best = scores.amax(2).tolist()
+        enough = math.inf if self.options.patience is None else self.options.patience * scores.size(2)
         searching = []
-        for place, (sentence, groups) in enumerate(zip(self.sentences, limits, strict=True)):
+        for place, (sentence, groups) in enumerate(zip(self.sentences, best, strict=True)):
+            normalizer = self.options.normalizer(self.max_lengths[place])
             open_groups = False
-            for group, limit in enumerate(groups):
+            for group, score in enumerate(groups):
                 kept = self.kept[sentence][group]
-                if limit == -math.inf and not kept.hypotheses:
+                if score == -math.inf and not kept.hypotheses:
                     self._keep_stuck(place, group, kept)
-                open_groups = open_groups or limit > kept.worst
-            if open_groups:
+                may_improve = kept.ended < enough and score / normalizer > kept.worst
+                open_groups = open_groups or may_improve
+            if open_groups and not last[place]:
                 searching.append(place)
         return searching
 
@@ -286,9 +317,9 @@ class Beam:
                 row = (place * groups + group) * beam + column
                 kept.add(self._hypothesis(row, [], [], score / self.options.normalizer(self.ids.size(1))))
 
-    def _check(self, best: Tensor) -> None:
-        """Checks that the best log probabilities (rows,) of the hypotheses are numbers."""
-        broken = best.isnan().view_as(self.scores) & (self.scores > -torch.inf)
+    def _check(self, normalizer: Tensor) -> None:
+        """Checks that what the logits sum to (rows, 1) is a number."""
+        broken = ~normalizer.isfinite().view_as(self.scores) & (self.scores > -torch.inf)
         if bool(broken.any()):
             row = self.sentences[int(broken.flatten(1).any(1).nonzero()[0])]
             raise ConfigurationError(
@@ -298,7 +329,9 @@ class Beam:
 
     def _write(self, index: Tensor, parents: Tensor, ids: Tensor, log_probs: Tensor) -> None:
         """Lets sentences other than `index` leave, and writes an id to each row."""
-        self.sentences = [self.sentences[place] for place in index.tolist()]
+        places = index.tolist()
+        self.sentences = [self.sentences[place] for place in places]
+        self.max_lengths = [self.max_lengths[place] for place in places]
         self.ids = torch.cat([self.ids.index_select(0, parents), ids.unsqueeze(1)], 1)
         self.log_probs = torch.cat([self.log_probs.index_select(0, parents), log_probs.unsqueeze(1)], 1)
         self.attention, self.coverage, self.source_lengths = (

@@ -11,7 +11,7 @@ from seqmodels.encoders.state import State, select_rows
 from seqmodels.errors import ConfigurationError
 from seqmodels.generation.beam import Beam
 from seqmodels.generation.beam_options import BeamOptions
-from seqmodels.generation.generate import check_forced
+from seqmodels.generation.generate import check_forced, row_limits
 from seqmodels.generation.hypothesis import Hypothesis
 from seqmodels.generation.id_lists import check_ids, check_row_count
 from seqmodels.generation.inclusion import Phrases, check_phrases
@@ -33,27 +33,34 @@ def beam_search(
     eos_id: int | None,
     forced: Sequence[Sequence[int]] | None = None,
     must_include: Sequence[Phrases] | None = None,
+    max_lengths: Sequence[int] | None = None,
     read_attention: AttentionReader | None = None,
     source_lengths: Tensor | None = None,
+    keep_attention: bool = True,
 ) -> list[list[Hypothesis]]:
     """Searches the best sequences of each row.
 
     A hypothesis is complete with the end of sequence or at the maximal length. At each step the best `beam_size`
     continuations are looked at: those that end are kept if they are among the n best, and as many others go on. A row
-    is done, and leaves the batch, once nothing that goes on can be ranked above the worst that is kept. What is found
+    is done, and leaves the batch, once nothing that goes on can be ranked above the worst that is kept, or its patience
+    has come to an end. What is found
     for a row does not depend on its neighbours; of equal continuations the lower id is preferred.
 
     Args:
         step: one step of the model.
-        state: the state before `first_ids` are read, one row for each row; it is repeated `beam_size` times.
+        state: the state before `first_ids` are read, one row for each row; after the first step it is repeated
+            `beam_size` times.
         first_ids: (rows,) int64, what the first step reads: the beginning of sequence, as a rule.
         options: how the beam is searched.
         eos_id: the id that ends a sequence; None if there is none.
         forced: ids with which each row's sequence begins whatever the rules say; an empty list forces nothing.
         must_include: for each row phrases (lists of ids) that its sequences must include; a row may have none. They may
             overlap each other. If rules forbid a phrase, what is found at `max_length` is returned without it.
+        max_lengths: for each row the ids to write at most, where that is fewer than `options.max_length`.
         read_attention: reads from the state where the step looked; None if there is no attention.
         source_lengths: (rows,) int64, real steps of each source; None if no source is padded.
+        keep_attention: whether hypotheses come with the attention that is read, which takes memory for each step; the
+            coverage penalty needs only its sum.
 
     Returns:
         for each row its hypotheses, best first: `n_best`, or fewer if there are no more, but one at least. Where the
@@ -69,18 +76,20 @@ def beam_search(
     rows = first_ids.size(0)
     check_row_count("forced", forced, rows)
     check_row_count("must_include", must_include, rows)
-    check_forced(forced, options.max_length)
+    limits = row_limits(max_lengths, options.min_length, options.max_length, rows)
+    check_forced(forced, limits)
     if options.coverage_penalty and read_attention is None:
         raise ConfigurationError(
             "coverage_penalty needs the attention of the step: give read_attention, or set it to 0"
         )
-    beam = Beam.start(first_ids.device, rows, options, eos_id, forced, must_include, source_lengths)
+    beam = Beam.start(first_ids.device, limits, options, eos_id, forced, must_include, source_lengths, keep_attention)
     expansion = torch.arange(rows, device=first_ids.device).repeat_interleave(options.beam_size)
-    ids, state = first_ids[expansion], select_rows(state, expansion)
-    for length in range(1, options.max_length + 1 if rows else 1):
+    ids = first_ids
+    for length in range(1, max(limits, default=0) + 1):
         logits, state = step(ids, state)
-        if length == 1:
-            _check_vocabulary(logits.size(1), options, eos_id, forced, must_include)
+        if length == 1:  # up to here the hypotheses of a row are the same
+            logits, state = logits.index_select(0, expansion), select_rows(state, expansion)
+            _check_vocabulary(logits.size(1), options, eos_id, forced, must_include, limits)
         parents = beam.advance(at_least_float32(logits), read_attention(state) if read_attention else None)
         if parents is None:
             break
@@ -99,9 +108,10 @@ def _check_vocabulary(
     eos_id: int | None,
     forced: Sequence[Sequence[int]] | None,
     must_include: Sequence[Phrases] | None,
+    max_lengths: Sequence[int],
 ) -> None:
     check_ids("forbidden_ids", options.forbidden_ids, size)
     check_ids("eos_id", () if eos_id is None else (eos_id,), size)
     for row, ids in enumerate(forced or ()):
         check_ids(f"forced, row {row}", ids, size)
-    check_phrases(must_include or (), eos_id=eos_id, vocab_size=size, max_length=options.max_length)
+    check_phrases(must_include or (), eos_id=eos_id, vocab_size=size, max_lengths=max_lengths)

@@ -16,6 +16,7 @@ from seqmodels.errors import ConfigurationError
 from seqmodels.generation.hypothesis import Hypothesis
 from seqmodels.generation.id_lists import check_ids, check_row_count, left_padded, right_padded
 from seqmodels.generation.logits import block_ngrams, forbid, penalize_repetition
+from seqmodels.generation.normalizing import log_probs_of
 from seqmodels.generation.sampling import best_ids, sample_ids, uniforms
 from seqmodels.generation.step import Step
 from seqmodels.losses import at_least_float32
@@ -124,6 +125,7 @@ def generate(
     prompts: Sequence[Sequence[int]] | None = None,
     forced: Sequence[Sequence[int]] | None = None,
     stops: Stop | None = None,
+    max_lengths: Sequence[int] | None = None,
     row_numbers: Sequence[int] | None = None,
 ) -> list[Hypothesis]:
     """Writes one sequence for each row.
@@ -150,6 +152,7 @@ def generate(
         prompts=prompts,
         forced=forced,
         stops=stops,
+        max_lengths=max_lengths,
         row_numbers=row_numbers,
     )
     for written in steps:
@@ -170,6 +173,7 @@ def stream(
     prompts: Sequence[Sequence[int]] | None = None,
     forced: Sequence[Sequence[int]] | None = None,
     stops: Stop | None = None,
+    max_lengths: Sequence[int] | None = None,
     row_numbers: Sequence[int] | None = None,
 ) -> Iterator[Written]:
     """Writes one sequence for each row, and hands out what is written after each step.
@@ -188,24 +192,28 @@ def stream(
             n-grams then see; None if they are to see only what is written.
         forced: ids with which each row begins whatever the rules say; an empty list forces nothing.
         stops: asked after each id whether the row ends with it, for stop words over text.
+        max_lengths: for each row the ids to write at most, where that is fewer than `options.max_length`.
         row_numbers: a number for each row, on which its random numbers depend; 0, 1, … by default.
 
     Yields:
         the ids written by one step; rows that no id was allowed to are not among them.
 
     Raises:
-        ConfigurationError: prompts, forced or row_numbers are not one for each row; a forced prefix is longer than
-            max_length; an id is not in the vocabulary; the step returned NaN.
+        ConfigurationError: prompts, forced, max_lengths or row_numbers are not one for each row; a forced prefix is
+            longer than its row may be; a row may not have one id, or min_length of them; an id is not in the
+            vocabulary; the step returned NaN.
     """
     rows = first_ids.size(0)
     for name, given in (("prompts", prompts), ("forced", forced), ("row_numbers", row_numbers)):
         check_row_count(name, given, rows)
-    check_forced(forced, options.max_length)
+    limits = row_limits(max_lengths, options.min_length, options.max_length, rows)
+    check_forced(forced, limits)
     writer = _Writer(
         rows=list(range(rows)),
         numbers=list(row_numbers) if row_numbers is not None else list(range(rows)),
         history=left_padded(prompts or [[]] * rows, first_ids.device),
         forced=right_padded(forced or [[]] * rows, first_ids.device),
+        max_lengths=limits,
         written=[[] for _ in range(rows)],
         options=options,
         eos_id=eos_id,
@@ -214,13 +222,30 @@ def stream(
     return _write(writer, step, state, first_ids)
 
 
-def check_forced(forced: Sequence[Sequence[int]] | None, max_length: int) -> None:
+def row_limits(max_lengths: Sequence[int] | None, min_length: int, max_length: int, rows: int) -> list[int]:
+    """Returns how many ids each row may have.
+
+    Raises:
+        ConfigurationError: there is not one entry for each row, or one is below 1 or `min_length`.
+    """
+    check_row_count("max_lengths", max_lengths, rows)
+    limits = [max_length] * rows if max_lengths is None else [min(length, max_length) for length in max_lengths]
+    for row, limit in enumerate(limits):
+        if limit < max(1, min_length):
+            raise ConfigurationError(
+                f"max_lengths: row {row} must be at least {max(1, min_length)}, which is "
+                f"{'min_length' if min_length > 1 else 'one id'}, got {limit}"
+            )
+    return limits
+
+
+def check_forced(forced: Sequence[Sequence[int]] | None, max_lengths: Sequence[int]) -> None:
     """Checks that each forced prefix can be written.
 
     Raises:
         ConfigurationError: one is too long.
     """
-    for row, ids in enumerate(forced or ()):
+    for row, (ids, max_length) in enumerate(zip(forced or (), max_lengths, strict=False)):
         if len(ids) > max_length:
             raise ConfigurationError(
                 f"forced: row {row} begins with {len(ids)} given ids, but max_length is {max_length}; raise it"
@@ -229,12 +254,12 @@ def check_forced(forced: Sequence[Sequence[int]] | None, max_length: int) -> Non
 
 @torch.no_grad()
 def _write(writer: _Writer, step: Step, state: State, ids: Tensor) -> Iterator[Written]:
-    for length in range(writer.options.max_length if writer.rows else 0):
+    for length in range(max(writer.max_lengths, default=0)):
         logits, state = step(ids, state)
         if length == 0:
             writer.check(logits)
         ids, possible, written = writer.choose(at_least_float32(logits), length)
-        going_on = writer.record(written, possible)
+        going_on = writer.record(written, possible, length + 1)
         if any(possible):
             yield written.where(possible)
         if not going_on:
@@ -256,6 +281,7 @@ class _Writer:
     numbers: list[int]
     history: Tensor
     forced: Tensor
+    max_lengths: list[int]
     written: list[list[int]]
     options: GenerationOptions
     eos_id: int | None
@@ -287,7 +313,7 @@ class _Writer:
         if length < self.forced.size(1):
             given = self.forced[:, length]
             ids, allowed = torch.where(given >= 0, given, ids), allowed | (given >= 0)
-        log_probs = logits.log_softmax(1).gather(1, ids.unsqueeze(1)).squeeze(1)
+        log_probs = log_probs_of(logits, ids.unsqueeze(1)).squeeze(1)
         if options.reads_history:
             self.history = torch.cat([self.history, ids.unsqueeze(1)], 1)
         written = Written(self.rows, ids.tolist(), log_probs.tolist(), [])
@@ -310,8 +336,8 @@ class _Writer:
             forbidden.append(self.eos_id)
         return forbid(logits, torch.tensor(forbidden, device=logits.device)) if forbidden else logits
 
-    def record(self, written: Written, allowed: list[bool]) -> list[int]:
-        """Fills in which rows have finished; returns the places of those that go on."""
+    def record(self, written: Written, allowed: list[bool], length: int) -> list[int]:
+        """Fills in which rows, now of `length` ids, have finished; returns the places of those that go on."""
         going_on = []
         for place, (row, number) in enumerate(zip(written.rows, written.ids, strict=True)):
             finished = number == self.eos_id
@@ -319,7 +345,7 @@ class _Writer:
                 self.written[row].append(number)
                 finished = self.stops(row, self.written[row]) or finished
             written.finished.append(finished)
-            if allowed[place] and not finished:
+            if allowed[place] and not finished and length < self.max_lengths[place]:
                 going_on.append(place)
         return going_on
 
@@ -327,4 +353,5 @@ class _Writer:
         """Lets all rows but those at `places` leave."""
         self.rows = [self.rows[place] for place in places]
         self.numbers = [self.numbers[place] for place in places]
+        self.max_lengths = [self.max_lengths[place] for place in places]
         self.history, self.forced = self.history.index_select(0, index), self.forced.index_select(0, index)

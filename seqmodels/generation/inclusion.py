@@ -105,14 +105,16 @@ def share_among_stages(values: Tensor, stages: Tensor, count: int) -> Tensor:
     return order.gather(1, key.sort(dim=1, stable=True).indices[:, :count])
 
 
-def check_phrases(must_include: Sequence[Phrases], *, eos_id: int | None, vocab_size: int, max_length: int) -> None:
+def check_phrases(
+    must_include: Sequence[Phrases], *, eos_id: int | None, vocab_size: int, max_lengths: Sequence[int]
+) -> None:
     """Checks that phrases can be written.
 
     Raises:
         ConfigurationError: one is empty, holds the end of sequence or an id that is not in the vocabulary; or those
             of a row are together, with the end of sequence, longer than a hypothesis may be.
     """
-    for row, phrases in enumerate(must_include):
+    for row, (phrases, max_length) in enumerate(zip(must_include, max_lengths, strict=False)):
         for phrase in phrases:
             check_ids(f"must_include, row {row}", phrase, vocab_size)
             if not phrase or eos_id in phrase:

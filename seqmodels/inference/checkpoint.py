@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from seqmodels.attention import attention_registry
 from seqmodels.data.schema import Schema
+from seqmodels.decoders import decoder_registry
 from seqmodels.embedders import character_encoder_registry, embedder_registry
 from seqmodels.encoders import encoder_registry
 from seqmodels.errors import CheckpointError, ConfigurationError
@@ -14,22 +16,28 @@ from seqmodels.registry import NotRegisteredError, Registry, only_registered
 
 
 def check_registered(record: Mapping[str, Any]) -> None:
-    """Makes sure that a record names nothing but registered networks, encoders and embedders.
+    """Makes sure that a record names nothing but registered networks, encoders, decoders, attentions and embedders.
 
     Raises:
         CheckpointError: it does; names the plugins that were loaded when it was made.
     """
     network = record["network"]
-    embedder = network.get("embedder")
-    characters = [embedder["characters"]] if isinstance(embedder, Mapping) and embedder.get("characters") else []
+    embedders = [network.get("embedder"), *([network["target_embedder"]] if "target_embedder" in network else [])]
+    characters = [one["characters"] for one in embedders if isinstance(one, Mapping) and one.get("characters")]
     encoders = [*_specs(network.get("encoder"))]
+    decoders = [network["decoder"]] if "decoder" in network else []
+    attentions = [one["attention"] for one in decoders if isinstance(one, Mapping) and one.get("attention")]
+    for spec in decoders:
+        encoders += [*_specs(spec.get("layer"))] if isinstance(spec, Mapping) else []
     for spec in characters:
         encoders += [*_specs(spec.get("encoder"))] if isinstance(spec, Mapping) else []
     named: list[tuple[str, Registry[Any], Any]] = [
         ("network", network_registry, network),
-        ("embedder", embedder_registry, embedder),
+        *(("embedder", embedder_registry, spec) for spec in embedders),
         *(("character encoder", character_encoder_registry, spec) for spec in characters),
         *(("encoder", encoder_registry, spec) for spec in encoders),
+        *(("decoder", decoder_registry, spec) for spec in decoders),
+        *(("attention", attention_registry, spec) for spec in attentions),
     ]
     for kind, registry, spec in named:
         name = spec if isinstance(spec, str) else (spec or {}).get("name", registry.default)

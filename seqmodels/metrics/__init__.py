@@ -4,7 +4,7 @@ from seqmodels.metrics.average import Average
 from seqmodels.metrics.classification import ClassificationScores
 from seqmodels.metrics.confusion_picture import plot_confusion_matrix
 from seqmodels.metrics.entities import EntityScores
-from seqmodels.metrics.likelihood import LikelihoodScores
+from seqmodels.metrics.likelihood import LikelihoodScores, perplexity_of
 from seqmodels.metrics.multilabel import MultilabelScores
 from seqmodels.metrics.translation import TranslationScores, sentence_bleu
 
@@ -15,6 +15,7 @@ __all__ = [
     "LikelihoodScores",
     "MultilabelScores",
     "TranslationScores",
+    "perplexity_of",
     "plot_confusion_matrix",
     "sentence_bleu",
 ]

@@ -42,9 +42,9 @@ class LikelihoodScores(Metric):
         if not self.tokens:
             return {}
         loss = float(self.nats) / max(int(self.count), 1)
-        scores = {"perplexity": _exponential(loss)}
+        scores = {"perplexity": perplexity_of(loss)}
         if self.units is not None and self.units.words and self.units.characters:
-            scores["word_perplexity"] = _exponential(loss * self.units.tokens / self.units.words)
+            scores["word_perplexity"] = perplexity_of(loss * self.units.tokens / self.units.words)
             scores["bits_per_character"] = loss * self.units.tokens / self.units.characters / math.log(2)
         return {name: torch.tensor(value) for name, value in scores.items()}
 
@@ -53,5 +53,6 @@ class LikelihoodScores(Metric):
         return self
 
 
-def _exponential(nats: float) -> float:
+def perplexity_of(nats: float) -> float:
+    """Returns e^nats, infinite beyond e^700."""
     return math.exp(nats) if nats < 700 else math.inf

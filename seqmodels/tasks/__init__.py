@@ -4,5 +4,6 @@ from seqmodels.tasks.classification import SequenceClassifier
 from seqmodels.tasks.language_modeling import LanguageModel
 from seqmodels.tasks.tagging import SequenceTagger
 from seqmodels.tasks.task import Task
+from seqmodels.tasks.translation import Translator
 
-__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "Task"]
+__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "Task", "Translator"]

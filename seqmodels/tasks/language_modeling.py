@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any, cast
@@ -20,11 +19,12 @@ from seqmodels.data.schema import Schema
 from seqmodels.data.streams import StreamBatch
 from seqmodels.dynamic_evaluation import DynamicEvaluation
 from seqmodels.encoders import State
-from seqmodels.errors import ConfigurationError, did_you_mean
+from seqmodels.errors import ConfigurationError
 from seqmodels.metrics import LikelihoodScores
 from seqmodels.networks import LanguageModelingNetwork
 from seqmodels.neural_cache import NeuralCache
 from seqmodels.processes import count_and_rank, gather
+from seqmodels.tasks.arguments import create_part
 from seqmodels.tasks.carried_state import CarriedState
 from seqmodels.tasks.task import Task
 
@@ -105,9 +105,11 @@ class LanguageModel(Task):
         self.activation_penalty = activation_penalty
         self.temporal_penalty = temporal_penalty
         self.stateful = stateful
-        self.neural_cache = None if neural_cache is None else _create("neural_cache", NeuralCache, neural_cache)
+        self.neural_cache = None if neural_cache is None else create_part("neural_cache", NeuralCache, neural_cache)
         self.dynamic_evaluation = (
-            None if dynamic_evaluation is None else _create("dynamic_evaluation", DynamicEvaluation, dynamic_evaluation)
+            None
+            if dynamic_evaluation is None
+            else create_part("dynamic_evaluation", DynamicEvaluation, dynamic_evaluation)
         )
         self._states = {split: CarriedState() for split in ("train", "val", "test")}
         self._memory = CarriedState()  # of the neural cache
@@ -292,17 +294,3 @@ class LanguageModel(Task):
         if states and self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             _, rank = count_and_rank()
             self._restored = states[rank] if rank < len(states) else None
-
-
-def _create(name: str, cls: type[Any], arguments: Mapping[str, Any]) -> Any:
-    parameters = inspect.signature(cls).parameters
-    known = list(parameters)
-    for argument in arguments:
-        if argument not in parameters:
-            raise ConfigurationError(
-                f"{name} has no argument '{argument}'{did_you_mean(argument, known)}; it has: {', '.join(known)}"
-            )
-    missing = [key for key, one in parameters.items() if one.default is one.empty and key not in arguments]
-    if missing:
-        raise ConfigurationError(f"{name} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}")
-    return cls(**arguments)

@@ -110,6 +110,10 @@ class Task(lightning.LightningModule, ABC):
     def default_monitor(self, schema: Schema) -> str:
         """Returns the score to choose checkpoints by, where the user names none."""
 
+    def report(self) -> dict[str, Any]:
+        """Returns what belongs beside the test scores in a run's report, in plain types; a subclass may add to it."""
+        return {}
+
     def known_scores(self) -> list[str]:
         """Returns the names that can be monitored; a subclass that logs more adds its own."""
         scores: Any = self.create_scores()
@@ -384,10 +388,16 @@ def _subclasses(base: type[Self]) -> Iterator[type[Self]]:
 
 def _schema_difference(trained: dict[str, Any], present: dict[str, Any]) -> str:
     """Says in what the schema of a checkpoint differs from that of the data at hand."""
+    written = [schema.get("target_tokens") is not None for schema in (trained, present)]
+    if written[0] != written[1]:
+        verbs = ["writes a text" if one else "writes none" for one in written]
+        return f"checkpoint was trained on data whose target {verbs[0]}, the data at hand {verbs[1]}"
     old, new = (set((schema["target"] or {}).get("names", [])) for schema in (trained, present))
     if old != new:
         parts = [
             f"{', '.join(sorted(names))} {verb}" for names, verb in ((new - old, "new"), (old - new, "gone")) if names
         ]
         return f"checkpoint was trained with {len(old)} classes, the data has {len(new)}: {'; '.join(parts)}"
+    if all(written) and trained["target_tokens"] != present["target_tokens"]:
+        return "checkpoint was trained with another target vocabulary than the data at hand gives"
     return "checkpoint was trained with another vocabulary or normalisation than the data at hand gives"
