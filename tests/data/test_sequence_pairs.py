@@ -400,6 +400,16 @@ def test_pairs_have_no_labels(tmp_path: Path):
         LabelledSequences(READER, train=write(tmp_path, "train", PAIRS))
 
 
+def test_labels_are_not_for_a_model_that_writes(tmp_path: Path):
+    trained = pairs(tmp_path)
+    trained.setup("fit")
+    (tmp_path / "x.txt").write_text("good film\n")
+    data = LabelledSequences("label_text", train=str(tmp_path / "x.txt"))
+    data.schema = trained.schema
+    with pytest.raises(CheckpointError, match="the model writes a text for each that it reads; use data: SequencePair"):
+        data.setup("fit")
+
+
 def test_is_known_by_its_short_name():
     from seqmodels.cli.validation import SHIPPED
     from seqmodels.data.data_module import SequenceDataModule

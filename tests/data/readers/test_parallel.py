@@ -135,6 +135,11 @@ def test_files_that_are_not_there(write: Write, tmp_path: Path) -> None:
         read(tmp_path / "train.en", target_path=str(tmp_path / "none"))
 
 
+def test_a_folder_is_not_the_beginning_of_a_name(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a folder; expected what .* begin with, such as .*/train for train"):
+        read(tmp_path)
+
+
 def test_one_file_is_not_enough_to_train_on(write: Write) -> None:
     path = write("x.txt", ENGLISH)
     with pytest.raises(
