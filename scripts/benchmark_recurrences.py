@@ -1,23 +1,18 @@
-"""Times a training step of the parallel recurrences beside torch's GRU, and how their cost grows with the steps.
+"""Times a training step of the parallel recurrences beside torch's GRU; `benchmark_lengths.py` shows how it grows.
 
     python scripts/benchmark_recurrences.py                  # the ratios to nn.GRU: about five minutes on one idle core
-    python scripts/benchmark_recurrences.py --lengths        # time and peak memory from 1,024 to 65,536 steps
     python scripts/benchmark_recurrences.py --encoders mingru sru --steps 512
     python scripts/benchmark_recurrences.py --device cuda --kernel      # the scan beside one elementwise pass
 
-A step is forward and backward of 8 rows (--lengths: 1 row) with 256 features in and out. The encoders compared run in
-turn, round after round, in one process, because a shared machine drifts: trust the ratios, not the milliseconds. With
---lengths each encoder and length has a process of its own, and the peak memory is that of this process.
+A step is forward and backward of 8 rows with 256 features in and out. The encoders compared run in turn, round after
+round, in one process, because a shared machine drifts: trust the ratios, not the milliseconds.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
@@ -30,7 +25,6 @@ from seqmodels.encoders.scans.linear_scan import scan
 BATCH, SIZE = 8, 256
 ENCODERS = ("mingru", "minlstm", "qrnn", "sru", "rglru", "mlstm", "slstm", "s6")
 STEPS = (512, 2048, 8192)
-LENGTHS = (1024, 4096, 16384, 65536)
 GRU_TARGETS = {512: 0.35, 2048: 0.35, 8192: 0.45}  # of minGRU's time to nn.GRU's
 MINGRU_TARGETS = {"minlstm": 2.0, "qrnn": 2.0, "sru": 2.0, "rglru": 2.0}  # of an encoder's time to minGRU's
 KERNEL_TARGET = 1.5  # of the scan's time to that of one elementwise pass
@@ -91,29 +85,6 @@ def compare(names: list[str], steps: int, rounds: int, device: str) -> None:
         print(line, flush=True)
 
 
-def grow(names: list[str], device: str) -> None:
-    """Prints the time and the peak memory of one row of ever more steps."""
-    print(f"1 row, {SIZE} features: ms and peak MiB at each number of steps; us a step at the fewest and the most")
-    for name in names:
-        figures = []
-        for steps in LENGTHS:
-            command = [sys.executable, __file__, "--single", name, "--steps", str(steps), "--device", device]
-            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            figures.append([float(word) for word in printed.split()])
-        cells = [f"{steps}: {took:.0f}, {peak:.0f}" for steps, (took, peak) in zip(LENGTHS, figures, strict=True)]
-        first, last = (1000 * figures[at][0] / LENGTHS[at] for at in (0, -1))
-        print(f"    {name}: {'; '.join(cells)}; {first:.1f} and {last:.1f} us", flush=True)
-
-
-def measure_single(name: str, steps: int, device: str) -> None:
-    """Prints the milliseconds of the second step of one encoder, and the peak memory in MiB."""
-    run = training_step(name, 1, steps, device)
-    timed(run, device)
-    took = timed(run, device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(took, peak if device == "cpu" else torch.cuda.max_memory_allocated() / 2**20)
-
-
 def measure_kernel(steps: int, rounds: int, device: str) -> None:
     """Prints the time of the scan alone beside that of one multiplication of the same tensors."""
     decay, values = torch.rand(2, BATCH, steps, SIZE, device=device)
@@ -133,19 +104,11 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="+", default=list(ENCODERS), choices=ENCODERS)
     parser.add_argument("--steps", nargs="+", type=int, default=list(STEPS))
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each comparison")
-    parser.add_argument("--lengths", action="store_true", help="measure how the cost grows instead")
     parser.add_argument("--kernel", action="store_true", help="measure the scan alone instead")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--single", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.manual_seed(0)
-    if options.single:
-        measure_single(options.single, options.steps[0], options.device)
-        return
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    if options.lengths:
-        grow(options.encoders, options.device)
-        return
     for steps in options.steps:
         if options.kernel:
             measure_kernel(steps, options.rounds, options.device)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         register_encoder,
     )
     from seqmodels.errors import CheckpointError, ConfigurationError, DataError, SeqmodelsError
-    from seqmodels.inference.load import from_pretrained, load, save_pretrained
+    from seqmodels.inference.load import from_pretrained, load, load_ensemble, save_pretrained
     from seqmodels.inference.predictor import Predictor
     from seqmodels.tasks import LanguageModel, SequenceClassifier, SequenceTagger, Task, Translator
 
@@ -46,7 +46,7 @@ _HOMES = {
     "seqmodels.embedders": ("Embedder", "register_embedder"),
     "seqmodels.encoders": ("Cell", "Encoder", "create_encoder", "list_encoders", "register_encoder"),
     "seqmodels.errors": ("CheckpointError", "ConfigurationError", "DataError", "SeqmodelsError"),
-    "seqmodels.inference.load": ("from_pretrained", "load", "save_pretrained"),
+    "seqmodels.inference.load": ("from_pretrained", "load", "load_ensemble", "save_pretrained"),
     "seqmodels.inference.predictor": ("Predictor",),
     "seqmodels.tasks": ("LanguageModel", "SequenceClassifier", "SequenceTagger", "Task", "Translator"),
 }
@@ -78,6 +78,7 @@ __all__ = [
     "list_encoders",
     "list_readers",
     "load",
+    "load_ensemble",
     "register_embedder",
     "register_encoder",
     "register_reader",

@@ -14,6 +14,7 @@ COMMANDS = {
     "validate": "score a checkpoint on the validation data",
     "test": "score a checkpoint on the test data",
     "predict": "write a checkpoint's predictions for a file or standard input",
+    "translate": "translate the lines of a file or of standard input",
     "generate": "write texts with a language model, from prompts",
     "average": "average the weights of several checkpoints of a run",
     "diagnose": "measure what encoders remember and how far their gradients reach",
@@ -36,6 +37,7 @@ REGISTRIES = {
 
 # What needs no Lightning: the module whose `run` takes the arguments.
 ALONE = {
+    "translate": "seqmodels.cli.translate",
     "generate": "seqmodels.cli.generate",
     "average": "seqmodels.cli.average",
     "diagnose": "seqmodels.cli.diagnose",
@@ -46,11 +48,12 @@ USAGE = """usage: seqmodels COMMAND [options]
 
 {commands}
 
-Train:    seqmodels fit --config configs/tagging/ud_english_ewt.yaml
-Try out:  seqmodels fit --config configs/tagging/ud_english_ewt.yaml --dry_run
-Test:     seqmodels test --ckpt_path runs/ud_english_ewt/version_0/checkpoints/best.ckpt
-Predict:  seqmodels predict --ckpt_path best.ckpt --input text.txt --output tags.conll
-Write:    seqmodels generate --ckpt_path best.ckpt --prompt "def "
+Train:     seqmodels fit --config configs/tagging/ud_english_ewt.yaml
+Try out:   seqmodels fit --config configs/tagging/ud_english_ewt.yaml --dry_run
+Test:      seqmodels test --ckpt_path runs/ud_english_ewt/version_0/checkpoints/best.ckpt
+Predict:   seqmodels predict --ckpt_path best.ckpt --input text.txt --output tags.conll
+Translate: seqmodels translate --ckpt_path best.ckpt --input source.txt --output target.txt
+Write:     seqmodels generate --ckpt_path best.ckpt --prompt "def "
 
 `seqmodels COMMAND --help` lists the options of a command."""
 

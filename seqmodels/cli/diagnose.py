@@ -16,7 +16,7 @@ from seqmodels.cli.options import parse
 from seqmodels.diagnostics.checkpoint_gates import checkpoint_timescales
 from seqmodels.diagnostics.figures import new_figure
 from seqmodels.diagnostics.gradient_flow import FlowOptions, measure_flows, write_flow_report
-from seqmodels.diagnostics.memory_grid import Cell, run_grid, spec_name
+from seqmodels.diagnostics.memory_grid import Cell, folder_records, run_grid, spec_name
 from seqmodels.diagnostics.memory_report import memory_table, write_memory_report
 from seqmodels.diagnostics.memory_tasks import memory_task_registry
 from seqmodels.diagnostics.progress import Progress
@@ -84,9 +84,11 @@ def _memory(parser: ArgumentParser, arguments: Sequence[str]) -> list[Path]:
         for encoder in _specs("--encoders", given.encoders)
         for seed in given.seeds
     ]
-    records = run_grid(cells, training, Path(given.output), Progress())
+    folder = Path(given.output)
+    run_grid(cells, training, folder, Progress())
+    records = folder_records(folder, training)  # also what earlier calls found
     print(f"{memory_table(records)}\n")
-    return write_memory_report(records, training, Path(given.output))
+    return write_memory_report(records, folder)
 
 
 def _gradient_flow(parser: ArgumentParser, arguments: Sequence[str]) -> list[Path]:

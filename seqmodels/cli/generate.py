@@ -10,7 +10,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser
 
 from seqmodels.checkpoint_file import find_checkpoint
-from seqmodels.cli.options import parse
+from seqmodels.cli.options import move_to_device, parse
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.inference.load import load
 from seqmodels.inference.plugins import import_entry_points
@@ -35,12 +35,7 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigurationError("generate needs a trained language model: --ckpt_path FILE, or the folder of a run")
     import_entry_points()
     model = load(find_checkpoint(given.ckpt_path), plugins=given.plugins)
-    try:
-        model.to(given.device)
-    except (AssertionError, RuntimeError) as error:  # torch built without CUDA asserts
-        raise ConfigurationError(
-            f"--device {given.device}: cannot be used here: {str(error).splitlines()[0]}"
-        ) from error
+    move_to_device(model, given.device)
     prompts = [prompt for prompt in _prompts(given.prompt, given.input) for _ in range(given.samples)]
     if len(prompts) == 1:
         pieces = model.stream(prompts[0], options)

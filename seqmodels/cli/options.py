@@ -1,4 +1,4 @@
-"""Options of the commands that run without Lightning: parsed from a function's signature, with one-line errors."""
+"""Options of the commands that run without Lightning: parsed, and applied, with one-line errors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from seqmodels.errors import ConfigurationError, did_you_mean
+from seqmodels.inference.predictor import Predictor
+
+
+def move_to_device(model: Predictor, device: str) -> None:
+    """Moves a model to where it is to compute.
+
+    Raises:
+        ConfigurationError: there is no such device, or it cannot be used.
+    """
+    try:
+        model.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch built without CUDA asserts
+        raise ConfigurationError(f"--device {device}: cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Any:

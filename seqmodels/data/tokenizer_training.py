@@ -13,7 +13,7 @@ from typing import Any, Literal
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from seqmodels.data.tokenizers import SPECIAL_TOKENS, UNK_TOKEN, Tokenizer
+from seqmodels.data.tokenizers import NORMALIZERS, SPECIAL_TOKENS, UNK_TOKEN, Tokenizer
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.registry import Registry, Spec
 
@@ -40,6 +40,7 @@ register_tokenizer = tokenizer_registry.register
 list_tokenizers = tokenizer_registry.names
 
 TokenizerSpec = Spec
+Normalization = Literal["nfc", "nfkc"]
 
 
 def train_tokenizer(
@@ -70,6 +71,8 @@ class WordTrainer(TokenizerTrainer):
             a punctuation mark; "whitespace" cuts at white space alone, for text that is tokenised already.
             Pretokenised rows are not cut.
         normalize_digits: whether every digit counts as 0, so that 1987 and 2026 are one word.
+        normalization: "nfc" makes one character of a letter and its accent, "nfkc" also plain letters of ligatures,
+            full-width and other compatible forms; None takes a text as it is written.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class WordTrainer(TokenizerTrainer):
         max_size: int | None = None,
         split: Literal["punctuation", "whitespace"] = "punctuation",
         normalize_digits: bool = False,
+        normalization: Normalization | None = None,
     ) -> None:
         if split not in ("punctuation", "whitespace"):
             raise ConfigurationError(f"tokenizer 'word': split must be 'punctuation' or 'whitespace', got {split!r}")
@@ -91,16 +95,20 @@ class WordTrainer(TokenizerTrainer):
         self.max_size = max_size
         self.split = split
         self.normalize_digits = normalize_digits
+        self.normalization = _check_normalization("word", normalization)
 
     def train(self, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Tokenizer:
-        normalizer = _normalizer(lowercase=self.lowercase, normalize_digits=self.normalize_digits)
+        normalizer = _normalizer(self.normalization, lowercase=self.lowercase, normalize_digits=self.normalize_digits)
         cut: Any = pre_tokenizers.WhitespaceSplit()
         if self.split == "punctuation":
             cut = pre_tokenizers.Split(Regex(_WORD_OR_PUNCTUATION), "removed", invert=True)
         if words is None:
-            words = ([word for word, _ in cut.pre_tokenize_str(text)] for text in texts or ())
+            normalized = _normalized(texts or (), self.normalization)
+            words = ([word for word, _ in cut.pre_tokenize_str(text)] for text in normalized)
         counts = Counter(itertools.chain.from_iterable(words))
-        return _most_frequent("word", counts, normalizer, cut, self.min_count, self.max_size)
+        return _most_frequent(
+            *("word", counts, normalizer, cut, self.min_count, self.max_size), normalization=self.normalization
+        )
 
 
 @tokenizer_registry.register("character")
@@ -110,19 +118,27 @@ class CharacterTrainer(TokenizerTrainer):
     Args:
         lowercase: whether case is ignored.
         min_count: characters seen less often become `<unk>`.
+        normalization: "nfc" makes one character of a letter and its accent, "nfkc" also plain letters of ligatures,
+            full-width and other compatible forms; None takes a text as it is written.
     """
 
-    def __init__(self, *, lowercase: bool = False, min_count: int = 1) -> None:
+    def __init__(
+        self, *, lowercase: bool = False, min_count: int = 1, normalization: Normalization | None = None
+    ) -> None:
         _check_at_least("character", "min_count", min_count, 1)
         self.lowercase = lowercase
         self.min_count = min_count
+        self.normalization = _check_normalization("character", normalization)
 
     def train(self, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Tokenizer:
         counts: Counter[str] = Counter()
-        for text in _as_texts(texts, words):
+        for text in _normalized(_as_texts(texts, words), self.normalization):
             counts.update(text)
         cut = pre_tokenizers.Split(Regex(_ANY_CHARACTER), "isolated")
-        return _most_frequent("character", counts, _normalizer(lowercase=self.lowercase), cut, self.min_count, None)
+        normalizer = _normalizer(self.normalization, lowercase=self.lowercase)
+        return _most_frequent(
+            *("character", counts, normalizer, cut, self.min_count, None), normalization=self.normalization
+        )
 
 
 @tokenizer_registry.register("bpe")
@@ -135,14 +151,24 @@ class BytePairTrainer(TokenizerTrainer):
         vocab_size: the number of pieces at most, the four special tokens and 256 bytes among them.
         lowercase: whether case is ignored; decoding then gives lower case.
         min_count: a pair seen less often is not joined.
+        normalization: "nfc" makes one character of a letter and its accent, "nfkc" also plain letters of ligatures,
+            full-width and other compatible forms; None takes a text as it is written, and decoding is exact.
     """
 
-    def __init__(self, *, vocab_size: int = 8_000, lowercase: bool = False, min_count: int = 2) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_size: int = 8_000,
+        lowercase: bool = False,
+        min_count: int = 2,
+        normalization: Normalization | None = None,
+    ) -> None:
         _check_at_least("bpe", "vocab_size", vocab_size, _SMALLEST_BYTE_LEVEL)
         _check_at_least("bpe", "min_count", min_count, 1)
         self.vocab_size = vocab_size
         self.lowercase = lowercase
         self.min_count = min_count
+        self.normalization = _check_normalization("bpe", normalization)
 
     def train(self, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Tokenizer:
         trainer = trainers.BpeTrainer(
@@ -152,7 +178,10 @@ class BytePairTrainer(TokenizerTrainer):
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        return _train_byte_level("bpe", models.BPE(), trainer, self.lowercase, _as_texts(texts, words))
+        normalizer = _normalizer(self.normalization, lowercase=self.lowercase)
+        return _train_byte_level(
+            *("bpe", models.BPE(), trainer, normalizer, _as_texts(texts, words)), normalization=self.normalization
+        )
 
 
 @tokenizer_registry.register("unigram")
@@ -164,12 +193,17 @@ class UnigramTrainer(TokenizerTrainer):
     Args:
         vocab_size: the number of pieces at most, the four special tokens and 256 bytes among them.
         lowercase: whether case is ignored; decoding then gives lower case.
+        normalization: "nfc" makes one character of a letter and its accent, "nfkc" also plain letters of ligatures,
+            full-width and other compatible forms; None takes a text as it is written, and decoding is exact.
     """
 
-    def __init__(self, *, vocab_size: int = 8_000, lowercase: bool = False) -> None:
+    def __init__(
+        self, *, vocab_size: int = 8_000, lowercase: bool = False, normalization: Normalization | None = None
+    ) -> None:
         _check_at_least("unigram", "vocab_size", vocab_size, _SMALLEST_BYTE_LEVEL)
         self.vocab_size = vocab_size
         self.lowercase = lowercase
+        self.normalization = _check_normalization("unigram", normalization)
 
     def train(self, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Tokenizer:
         trainer = trainers.UnigramTrainer(
@@ -179,7 +213,11 @@ class UnigramTrainer(TokenizerTrainer):
             unk_token=UNK_TOKEN,
             show_progress=False,
         )
-        return _train_byte_level("unigram", models.Unigram(), trainer, self.lowercase, _as_texts(texts, words))
+        normalizer = _normalizer(self.normalization, lowercase=self.lowercase)
+        return _train_byte_level(
+            *("unigram", models.Unigram(), trainer, normalizer, _as_texts(texts, words)),
+            normalization=self.normalization,
+        )
 
 
 @tokenizer_registry.register("pretrained")
@@ -245,9 +283,23 @@ def _first_known(*ids: int | None) -> int:
     return next(id for id in ids if id is not None)
 
 
-def _normalizer(*, lowercase: bool, normalize_digits: bool = False) -> Any:
-    steps = [normalizers.Replace(Regex(r"\d"), "0")] * normalize_digits + [normalizers.Lowercase()] * lowercase
+def _check_normalization(name: str, normalization: str | None) -> str | None:
+    if normalization is not None and normalization not in NORMALIZERS:
+        raise ConfigurationError(
+            f"tokenizer '{name}': normalization must be {', '.join(NORMALIZERS)} or null, got {normalization!r}"
+        )
+    return normalization
+
+
+def _normalizer(normalization: str | None, *, lowercase: bool, normalize_digits: bool = False) -> Any:
+    steps = [] if normalization is None else [NORMALIZERS[normalization]]
+    steps += [normalizers.Replace(Regex(r"\d"), "0")] * normalize_digits + [normalizers.Lowercase()] * lowercase
     return normalizers.Sequence(steps) if steps else None
+
+
+def _normalized(texts: Iterable[str], normalization: str | None) -> Iterable[str]:
+    """Returns the texts as the tokenizer will see them before it cuts them, but for case and digits."""
+    return texts if normalization is None else map(NORMALIZERS[normalization].normalize_str, texts)
 
 
 def _as_texts(texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Iterator[str]:
@@ -255,7 +307,14 @@ def _as_texts(texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None
 
 
 def _most_frequent(
-    kind: str, counts: Counter[str], normalizer: Any, cut: Any, min_count: int, max_size: int | None
+    kind: str,
+    counts: Counter[str],
+    normalizer: Any,
+    cut: Any,
+    min_count: int,
+    max_size: int | None,
+    *,
+    normalization: str | None,
 ) -> Tokenizer:
     """Makes a tokenizer of the most frequent entries of `counts`, which are not yet normalised."""
     if normalizer is not None:
@@ -275,21 +334,23 @@ def _most_frequent(
     if normalizer is not None:
         backend.normalizer = normalizer
     backend.pre_tokenizer = cut
-    return Tokenizer(backend, kind)
+    return Tokenizer(backend, kind, normalization=normalization)
 
 
-def _train_byte_level(kind: str, model: Any, trainer: Any, lowercase: bool, texts: Iterator[str]) -> Tokenizer:
+def _train_byte_level(
+    kind: str, model: Any, trainer: Any, normalizer: Any, texts: Iterator[str], *, normalization: str | None
+) -> Tokenizer:
     first = next((text for text in texts if text), None)
     if first is None:
         raise DataError(f"tokenizer '{kind}': the training data holds no text; is the right column or file read?")
     backend = tokenizers.Tokenizer(model)
-    if lowercase:
-        backend.normalizer = normalizers.Lowercase()
+    if normalizer is not None:
+        backend.normalizer = normalizer
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.train_from_iterator(itertools.chain([first], texts), trainer)
     backend = _with_short_scores(backend)
-    return Tokenizer(backend, kind, joins_words_by_space=True)
+    return Tokenizer(backend, kind, joins_words_by_space=True, normalization=normalization)
 
 
 def _with_short_scores(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

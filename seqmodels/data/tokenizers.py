@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tokenizers
+from tokenizers import normalizers
 
 from seqmodels.errors import CheckpointError
 
 PAD_TOKEN, UNK_TOKEN, BOS_TOKEN, EOS_TOKEN = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+NORMALIZERS: dict[str, Any] = {"nfc": normalizers.NFC(), "nfkc": normalizers.NFKC()}
 
 
 class Tokenizer:
@@ -30,6 +32,7 @@ class Tokenizer:
         eos_id: the id that closes a sequence; None if there is none.
         joins_words_by_space: whether a word's pieces depend on the space before it (byte-level pieces do), so that a
             row of words is encoded as if joined by single spaces.
+        normalization: the Unicode form that texts are put in before they are cut, "nfc" or "nfkc"; None for none.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class Tokenizer:
         bos_id: int | None = 2,
         eos_id: int | None = 3,
         joins_words_by_space: bool = False,
+        normalization: str | None = None,
     ) -> None:
         self.kind = kind
         self.pad_id, self.unk_id, self.bos_id, self.eos_id = pad_id, unk_id, bos_id, eos_id
         self.joins_words_by_space = joins_words_by_space
+        self.normalization = normalization
         self._backend = backend
         self._backend.encode_special_tokens = kind != "pretrained"
         self._vocabulary: dict[str, int] = backend.get_vocab(with_added_tokens=True)
@@ -81,18 +86,20 @@ class Tokenizer:
         return [ids for ids, _ in encoded], [starts for _, starts in encoded]
 
     def split(self, texts: Sequence[str]) -> list[list[str]]:
-        """Returns the words, as they are written, of which `encode_texts` makes one id each.
+        """Returns the words, as they are written (in the Unicode form asked for), of which `encode_texts` makes one id.
 
         For a word tokenizer `encode_words(split(texts))[0] == encode_texts(texts)`.
         """
         cut = self._backend.pre_tokenizer
+        if self.normalization is not None:
+            texts = [NORMALIZERS[self.normalization].normalize_str(text) for text in texts]
         return [[word for word, _ in cut.pre_tokenize_str(text)] if cut is not None else [text] for text in texts]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of `ids`, without padding, begin and end.
 
-        Exact for characters, BPE and unigram (up to `lowercase` and, for characters, unknown ones); the words of a
-        word tokenizer are joined by single spaces; a pretrained tokenizer does what it does.
+        Exact for characters, BPE and unigram (up to `lowercase`, `normalization` and, for characters, unknown ones);
+        the words of a word tokenizer are joined by single spaces; a pretrained tokenizer does what it does.
         """
         if self.kind == "pretrained":
             return str(self._backend.decode(list(ids), skip_special_tokens=True))
@@ -104,6 +111,13 @@ class Tokenizer:
     def tokens(self, ids: Sequence[int]) -> list[str]:
         """Returns the token of each id, as the vocabulary writes it; `<unk>` for an id beyond the vocabulary."""
         return [self._backend.id_to_token(id) or UNK_TOKEN for id in ids]
+
+    def readable(self, tokens: Sequence[str]) -> list[str]:
+        """Returns tokens as one reads them: pieces over bytes as text, `▁` for a space; the others as they are."""
+        if self.kind not in ("bpe", "unigram"):
+            return list(tokens)
+        texts = [token if token in SPECIAL_TOKENS else self._backend.decoder.decode([token]) for token in tokens]
+        return [text.replace(" ", "\N{LOWER ONE EIGHTH BLOCK}") for text in texts]
 
     def id_of(self, token: str) -> int | None:
         """Returns the id of a token, as the vocabulary writes it; None if there is no such token."""
@@ -119,6 +133,7 @@ class Tokenizer:
             "bos_id": self.bos_id,
             "eos_id": self.eos_id,
             "joins_words_by_space": self.joins_words_by_space,
+            "normalization": self.normalization,
         }
 
     @classmethod

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Colours of even steps in lightness, so that they stay apart in grey (after viridis and cividis).
 _COLOURS = ("#00204d", "#a01a58", "#5c7a29", "#2f7fb8", "#d1842c", "#7f7f7f", "#00a08a", "#b39ddb")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "h", "d", "p", "8", "x", "+")
 _LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 1, 2)))
 
 

@@ -93,6 +93,29 @@ def run_grid(cells: Sequence[Cell], training: Training, folder: Path, progress: 
     return found
 
 
+def folder_records(folder: Path, training: Training) -> list[Record]:
+    """Returns what all calls found in a folder: a record of each task, encoder, length and seed.
+
+    Of a run that was made with several settings it is the one with these, or else the last one. Tasks and encoders are
+    in the order in which they first came, lengths ascend.
+
+    Args:
+        folder: where `results.jsonl` is.
+        training: the settings that come first.
+
+    Raises:
+        DataError: see `read_records`.
+    """
+    chosen: dict[tuple[str, str, int, int], Record] = {}
+    for record in read_records(folder / FILE):
+        key = (spec_name(record["task"]), spec_name(record["encoder"]), record["length"], record["seed"])
+        if key not in chosen or chosen[key]["training"] != asdict(training):
+            chosen[key] = record
+    tasks, encoders = (list(dict.fromkeys(key[place] for key in chosen)) for place in (0, 1))
+    order = sorted(chosen, key=lambda key: (tasks.index(key[0]), key[2], encoders.index(key[1]), key[3]))
+    return [chosen[key] for key in order]
+
+
 def outcome(record: Record) -> str:
     """Returns what came of a run in a few words."""
     verb = f"solved in {record['steps']} steps" if record["solved"] else f"not solved in {record['steps']} steps"
@@ -105,6 +128,14 @@ def solved_length(records: Sequence[Record]) -> dict[tuple[str, str], int]:
     for (task, encoder, length), runs in by_cell(records):
         if 2 * sum(run["solved"] for run in runs) > len(runs):
             longest[task, encoder] = max(longest[task, encoder], length)
+    return longest
+
+
+def tried_length(records: Sequence[Record]) -> dict[tuple[str, str], int]:
+    """Returns, for each task and encoder, the longest length that was tried."""
+    longest: dict[tuple[str, str], int] = {}
+    for (task, encoder, length), _ in by_cell(records):
+        longest[task, encoder] = max(longest.get((task, encoder), 0), length)
     return longest
 
 

@@ -17,6 +17,7 @@ from seqmodels.generation.id_lists import NO_ID, right_padded
 from seqmodels.generation.inclusion import Inclusion, Phrases, share_among_stages
 from seqmodels.generation.kept import Kept
 from seqmodels.generation.logits import block_ngrams, forbid, force
+from seqmodels.generation.normalizing import log_normalizer
 from seqmodels.generation.ranking import top
 
 
@@ -133,38 +134,54 @@ class Beam:
     def _candidates(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the ids that may come next and their log probabilities, (rows, candidates); -inf is impossible."""
         options = self.options
-        allowed = self._rule(logits.log_softmax(1))
         # one more than a group holds, for the end of sequence; and as many as the other groups can make unattractive
         count = self.scores.size(2) + 1 + (options.beam_size if options.groups > 1 else 0)
+        normalizer = log_normalizer(logits).to(self.scores.dtype).unsqueeze(1)
+        self._check(normalizer)
+        never = self._never()
+        plain = self.inclusion is None and options.no_repeat_ngram is None and self.ids.size(1) >= self.forced.size(1)
+        if plain and len(never) <= count:
+            # a few more, and those that may not come left out: a copy of all logits to mark these would cost more
+            values, ids = top(logits, count + len(never))
+            for number in never:
+                values = values.masked_fill(ids == number, -torch.inf)
+            values, order = values.sort(dim=1, descending=True, stable=True)
+            values, ids = values[:, :count], ids.gather(1, order[:, :count])
+            return ids, values.to(self.scores.dtype) - normalizer
+        allowed = self._rule(logits)
         values, ids = top(allowed, count)
-        self._check(values[:, 0])
         if self.inclusion is not None:
             needed = self.inclusion.next_ids()
             known = (needed.unsqueeze(2) == ids.unsqueeze(1)).any(2)
             twice = (needed.unsqueeze(2) == needed.unsqueeze(1)).tril(-1).any(2)
             more = allowed.gather(1, needed.clamp(min=0)).masked_fill(known | twice | (needed == NO_ID), -torch.inf)
             values, ids = torch.cat([values, more], 1), torch.cat([ids, needed.clamp(min=0)], 1)
-        return ids, values.to(self.scores.dtype)
+        return ids, values.to(self.scores.dtype) - normalizer
 
-    def _rule(self, log_probs: Tensor) -> Tensor:
-        options, length = self.options, self.ids.size(1)
-        unruled = log_probs
+    def _never(self) -> list[int]:
+        """Returns the ids that no row may write now."""
+        never = list(self.options.forbidden_ids)
+        if self.eos_id is not None and self.ids.size(1) < self.options.min_length:
+            never.append(self.eos_id)
+        return never
+
+    def _rule(self, logits: Tensor) -> Tensor:
+        """Returns the logits (rows, vocab_size) with -inf for what the rules forbid."""
+        options, length, unruled = self.options, self.ids.size(1), logits
         if options.no_repeat_ngram is not None:
-            log_probs = block_ngrams(log_probs, self.ids, options.no_repeat_ngram)
-        forbidden = list(options.forbidden_ids)
-        if self.eos_id is not None and length < options.min_length:
-            forbidden.append(self.eos_id)
-        if forbidden:
-            log_probs = forbid(log_probs, torch.tensor(forbidden, device=log_probs.device))
+            logits = block_ngrams(logits, self.ids, options.no_repeat_ngram)
+        never = self._never()
+        if never:
+            logits = forbid(logits, torch.tensor(never, device=logits.device))
         if self.inclusion is not None and self.eos_id is not None:
-            log_probs = log_probs.index_put(
-                ((~self.inclusion.complete).nonzero().squeeze(1), torch.tensor(self.eos_id, device=log_probs.device)),
-                log_probs.new_tensor(-torch.inf),
+            logits = logits.index_put(
+                ((~self.inclusion.complete).nonzero().squeeze(1), torch.tensor(self.eos_id, device=logits.device)),
+                logits.new_tensor(-torch.inf),
             )
         if length < self.forced.size(1):
             given = self.forced[:, length].repeat_interleave(options.beam_size)
-            log_probs = force(torch.where((given >= 0).unsqueeze(1), unruled, log_probs), given)
-        return log_probs
+            logits = force(torch.where((given >= 0).unsqueeze(1), unruled, logits), given)
+        return logits
 
     def _choose(self, ids: Tensor, log_probs: Tensor) -> list[_Choice]:
         """Returns for each group the best continuations, up to twice as many as the group holds."""
@@ -250,6 +267,7 @@ class Beam:
         lacking = set()
         for place, row, number, log_prob, score, includes in sorted(found, key=lambda entry: not entry[5]):
             kept = self.kept[self.sentences[place]][group]
+            kept.ended += 1
             if not includes and kept.hypotheses and place not in lacking:
                 continue  # what lacks a phrase is kept only where nothing includes all
             if not includes:
@@ -271,12 +289,13 @@ class Beam:
     def _searching(self, scores: Tensor, last: list[bool]) -> list[int]:
         """Returns the places of the sentences that go on; one that is stuck with nothing keeps what it has.
 
-        Those at their last id do not.
+        Those at their last id do not, nor those that have ended often enough for the search's patience.
 
         No log probability is above 0 and no normalizer above that of the maximal length, so `best / normalizer` is the
         best score that can still come.
         """
         best = scores.amax(2).tolist()
+        enough = math.inf if self.options.patience is None else self.options.patience * scores.size(2)
         searching = []
         for place, (sentence, groups) in enumerate(zip(self.sentences, best, strict=True)):
             normalizer = self.options.normalizer(self.max_lengths[place])
@@ -285,7 +304,8 @@ class Beam:
                 kept = self.kept[sentence][group]
                 if score == -math.inf and not kept.hypotheses:
                     self._keep_stuck(place, group, kept)
-                open_groups = open_groups or score / normalizer > kept.worst
+                may_improve = kept.ended < enough and score / normalizer > kept.worst
+                open_groups = open_groups or may_improve
             if open_groups and not last[place]:
                 searching.append(place)
         return searching
@@ -297,9 +317,9 @@ class Beam:
                 row = (place * groups + group) * beam + column
                 kept.add(self._hypothesis(row, [], [], score / self.options.normalizer(self.ids.size(1))))
 
-    def _check(self, best: Tensor) -> None:
-        """Checks that the best log probabilities (rows,) of the hypotheses are numbers."""
-        broken = best.isnan().view_as(self.scores) & (self.scores > -torch.inf)
+    def _check(self, normalizer: Tensor) -> None:
+        """Checks that what the logits sum to (rows, 1) is a number."""
+        broken = ~normalizer.isfinite().view_as(self.scores) & (self.scores > -torch.inf)
         if bool(broken.any()):
             row = self.sentences[int(broken.flatten(1).any(1).nonzero()[0])]
             raise ConfigurationError(

@@ -31,6 +31,9 @@ class BeamOptions:
         groups: splits the beam into groups that are searched one after the other, each kept from the ids of those
             before it; divides `beam_size` and `n_best`, and each group gives its share of the n best, among which the
             same hypothesis may then be twice. 1 is plain.
+        patience: a row, or group, is done when so many times its width of hypotheses have ended; 1 is what most
+            toolkits do. null goes on until nothing can be ranked above the worst that is kept, which a length penalty
+            puts off until long after all that is likely has ended.
         diversity: what an id costs in nats for each hypothesis of an earlier group that has it at the same step.
 
     Raises:
@@ -38,8 +41,9 @@ class BeamOptions:
 
     Reference:
         Wu et al. (2016), Google's neural machine translation system, section 7 (penalties; coverage is used in the
-        ranking alone, without pruning); Vijayakumar et al. (2018), Diverse beam search, section 4.1 (Hamming
-        diversity, which decides what is kept and not how it is ranked).
+        ranking alone, without pruning); Kasai et al. (2024), A call for clarity in beam search: how it works and when
+        it stops, section 2 (patience; here the beam keeps its width when hypotheses end); Vijayakumar et al. (2018),
+        Diverse beam search, section 4.1 (Hamming diversity, which decides what is kept and not how it is ranked).
     """
 
     beam_size: int = 5
@@ -52,6 +56,7 @@ class BeamOptions:
     forbidden_ids: tuple[int, ...] = ()
     groups: int = 1
     diversity: float = 0.5
+    patience: float | None = None
 
     def __post_init__(self) -> None:
         check_lengths(self.min_length, self.max_length)
@@ -64,6 +69,8 @@ class BeamOptions:
             raise ConfigurationError(
                 f"groups must divide beam_size={self.beam_size} and n_best={self.n_best}, got {self.groups}"
             )
+        if self.patience is not None and not 0 < self.patience < math.inf:
+            raise ConfigurationError(f"patience must be above 0, or null to search on, got {self.patience}")
         for name in ("length_penalty", "coverage_penalty", "diversity"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:

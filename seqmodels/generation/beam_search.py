@@ -42,12 +42,14 @@ def beam_search(
 
     A hypothesis is complete with the end of sequence or at the maximal length. At each step the best `beam_size`
     continuations are looked at: those that end are kept if they are among the n best, and as many others go on. A row
-    is done, and leaves the batch, once nothing that goes on can be ranked above the worst that is kept. What is found
+    is done, and leaves the batch, once nothing that goes on can be ranked above the worst that is kept, or its patience
+    has come to an end. What is found
     for a row does not depend on its neighbours; of equal continuations the lower id is preferred.
 
     Args:
         step: one step of the model.
-        state: the state before `first_ids` are read, one row for each row; it is repeated `beam_size` times.
+        state: the state before `first_ids` are read, one row for each row; after the first step it is repeated
+            `beam_size` times.
         first_ids: (rows,) int64, what the first step reads: the beginning of sequence, as a rule.
         options: how the beam is searched.
         eos_id: the id that ends a sequence; None if there is none.
@@ -82,10 +84,11 @@ def beam_search(
         )
     beam = Beam.start(first_ids.device, limits, options, eos_id, forced, must_include, source_lengths, keep_attention)
     expansion = torch.arange(rows, device=first_ids.device).repeat_interleave(options.beam_size)
-    ids, state = first_ids[expansion], select_rows(state, expansion)
+    ids = first_ids
     for length in range(1, max(limits, default=0) + 1):
         logits, state = step(ids, state)
-        if length == 1:
+        if length == 1:  # up to here the hypotheses of a row are the same
+            logits, state = logits.index_select(0, expansion), select_rows(state, expansion)
             _check_vocabulary(logits.size(1), options, eos_id, forced, must_include, limits)
         parents = beam.advance(at_least_float32(logits), read_attention(state) if read_attention else None)
         if parents is None:

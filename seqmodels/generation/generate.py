@@ -16,6 +16,7 @@ from seqmodels.errors import ConfigurationError
 from seqmodels.generation.hypothesis import Hypothesis
 from seqmodels.generation.id_lists import check_ids, check_row_count, left_padded, right_padded
 from seqmodels.generation.logits import block_ngrams, forbid, penalize_repetition
+from seqmodels.generation.normalizing import log_probs_of
 from seqmodels.generation.sampling import best_ids, sample_ids, uniforms
 from seqmodels.generation.step import Step
 from seqmodels.losses import at_least_float32
@@ -312,7 +313,7 @@ class _Writer:
         if length < self.forced.size(1):
             given = self.forced[:, length]
             ids, allowed = torch.where(given >= 0, given, ids), allowed | (given >= 0)
-        log_probs = logits.log_softmax(1).gather(1, ids.unsqueeze(1)).squeeze(1)
+        log_probs = log_probs_of(logits, ids.unsqueeze(1)).squeeze(1)
         if options.reads_history:
             self.history = torch.cat([self.history, ids.unsqueeze(1)], 1)
         written = Written(self.rows, ids.tolist(), log_probs.tolist(), [])

@@ -10,9 +10,13 @@ from seqmodels.generation.hypothesis import Hypothesis
 
 @dataclass
 class Kept:
-    """Keeps the best `size` hypotheses of one row or group, best first; of equal ones that which came first."""
+    """Keeps the best `size` hypotheses of one row or group, best first; of equal ones that which came first.
+
+    `ended` counts all that ended, kept or not.
+    """
 
     size: int
+    ended: int = 0
     hypotheses: list[Hypothesis] = field(default_factory=list)
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from seqmodels.encoders.state import State, select_rows
 from seqmodels.errors import ConfigurationError
+from seqmodels.generation.normalizing import log_probs_of
 from seqmodels.generation.step import Step
 from seqmodels.losses import at_least_float32
 
@@ -31,7 +32,7 @@ def score_references(step: Step, state: State, first_ids: Tensor, targets: Tenso
     """
     columns = []
     for present, ids, logits, _ in _follow("score_references", step, state, first_ids, targets, lengths):
-        found = at_least_float32(logits).log_softmax(1).gather(1, ids.unsqueeze(1)).squeeze(1)
+        found = log_probs_of(at_least_float32(logits), ids.unsqueeze(1)).squeeze(1)
         columns.append(found.new_zeros(targets.size(0)).index_copy(0, present, found))
     if not columns:
         return torch.zeros(targets.shape, device=targets.device)

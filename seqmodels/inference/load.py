@@ -11,10 +11,15 @@ from typing import Any
 from torch import Tensor
 
 from seqmodels.checkpoint_file import KEY, check_record, read_checkpoint
-from seqmodels.errors import CheckpointError
+from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.inference.checkpoint import build_network
 from seqmodels.inference.plugins import import_plugins
-from seqmodels.inference.predictor import Predictor
+from seqmodels.inference.predictor import Predictor, what_it_does
+from seqmodels.inference.translation_ensemble import TranslationEnsemble
+from seqmodels.networks import Network, TranslationNetwork
+
+# The parts of a schema that are tokenizers, each with its file in a saved folder.
+_TOKENIZER_FILES = {"tokens": "tokenizer.json", "target_tokens": "target_tokenizer.json"}
 
 
 def load(path: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_size: int = 64) -> Predictor:
@@ -40,20 +45,60 @@ def load(path: str | os.PathLike[str], *, plugins: Sequence[str] = (), batch_siz
     return _build(checkpoint[KEY], weights, batch_size, str(path))
 
 
+def load_ensemble(
+    paths: Sequence[str | os.PathLike[str]], *, plugins: Sequence[str] = (), batch_size: int = 64
+) -> Predictor:
+    """Loads several translators that write together: at each step their probabilities are averaged.
+
+    Args:
+        paths: their checkpoints or folders, as `load` takes them; one is as good as `load` of it.
+        plugins: modules of your own to import first.
+        batch_size: rows computed at once.
+
+    Returns:
+        a predictor that translates and scores translations with all of them.
+
+    Raises:
+        CheckpointError: a file is missing, truncated, foreign, or names a class that is not registered.
+        ConfigurationError: there is no path, a model is not a translator, or vocabularies differ.
+    """
+    if isinstance(paths, (str, os.PathLike)) or not paths:
+        raise ConfigurationError(f"load_ensemble: expected a list of checkpoints, got {paths!r}")
+    loaded = [load(path, plugins=plugins, batch_size=batch_size) for path in paths]
+    networks = []
+    for path, predictor in zip(paths, loaded, strict=True):
+        if not isinstance(predictor.network, TranslationNetwork):
+            raise ConfigurationError(f"{path}: expected a translator, but {what_it_does(predictor.network)}")
+        networks.append(predictor.network)
+    ensemble = TranslationEnsemble(networks, [str(path) for path in paths])
+    return Predictor(networks[0], loaded[0].record, batch_size, ensemble)
+
+
 def save_pretrained(predictor: Predictor, folder: str | os.PathLike[str]) -> None:
-    """Writes a model as a folder to share or push to a hub: safetensors, JSON and the tokenizer's own file."""
+    """Writes a model as a folder to share or push to a hub: safetensors, JSON and the tokenizers' own files.
+
+    A table that two parts of the network share is written once.
+
+    Raises:
+        ConfigurationError: the predictor is an ensemble, which is several models.
+    """
     from safetensors.torch import save_file
 
+    if predictor.ensemble is not None and len(predictor.ensemble.networks) > 1:
+        raise ConfigurationError("an ensemble is several models: save each by itself, and load_ensemble the folders")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().cpu().clone().contiguous() for key, value in predictor.network.state_dict().items()}
+    state = predictor.network.state_dict()
+    shared = _shared(predictor.network)
+    weights = {key: state[key].detach().cpu().clone().contiguous() for key in state if key not in shared}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     record = {key: value for key, value in predictor.record.items() if key != "data"}
     schema = dict(record["schema"])
-    if schema["tokens"]:
-        tokens = dict(schema["tokens"])
-        (folder / "tokenizer.json").write_text(tokens.pop("json"), encoding="utf-8")
-        schema["tokens"] = tokens
+    for part, file in _TOKENIZER_FILES.items():
+        if isinstance(schema.get(part), Mapping):
+            tokens = dict(schema[part])
+            (folder / file).write_text(tokens.pop("json"), encoding="utf-8")
+            schema[part] = tokens
     (folder / "config.json").write_text(json.dumps({**record, "schema": schema}, indent=2, ensure_ascii=False), "utf-8")
     (folder / "README.md").write_text(_model_card(predictor), encoding="utf-8")
 
@@ -79,8 +124,9 @@ def from_pretrained(name: str | os.PathLike[str], *, plugins: Sequence[str] = ()
     try:
         record = json.loads((folder / "config.json").read_text("utf-8"))
         check_record(record, str(folder / "config.json"))
-        if record["schema"]["tokens"]:
-            record["schema"]["tokens"]["json"] = (folder / "tokenizer.json").read_text("utf-8")
+        for part, file in _TOKENIZER_FILES.items():
+            if isinstance(record["schema"].get(part), dict):
+                record["schema"][part]["json"] = (folder / file).read_text("utf-8")
         weights = load_file(folder / "model.safetensors")
     except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         if isinstance(error, CheckpointError):
@@ -91,11 +137,24 @@ def from_pretrained(name: str | os.PathLike[str], *, plugins: Sequence[str] = ()
 
 def _build(record: Mapping[str, Any], weights: dict[str, Tensor], batch_size: int, source: str) -> Predictor:
     network = build_network(record)
+    weights |= {
+        key: weights[first] for key, first in _shared(network).items() if key not in weights and first in weights
+    }
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"{source}: its weights do not fit the network it describes: {error}") from error
     return Predictor(network, record, batch_size)
+
+
+def _shared(network: Network) -> dict[str, str]:
+    """Returns the names of parameters that are another one too, each with the first name of that."""
+    first: dict[int, str] = {}
+    shared = {}
+    for key, value in network.state_dict(keep_vars=True).items():
+        if first.setdefault(id(value), key) != key:
+            shared[key] = first[id(value)]
+    return shared
 
 
 def _download(name: str) -> Path:
@@ -113,7 +172,7 @@ def _download(name: str) -> Path:
 def _model_card(predictor: Predictor) -> str:
     parameters = sum(parameter.numel() for parameter in predictor.network.parameters())
     task = predictor.record["network"]["name"]
-    call = {"tagging": "tag", "language_modeling": "score"}.get(task, "predict")
+    call = {"tagging": "tag", "language_modeling": "score", "translation": "translate"}.get(task, "predict")
     target = predictor.schema.target
     classes = "" if target is None else f" with {len(target.names)} classes"
     return (

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,34 +14,22 @@ from seqmodels.data.encoded import collate
 from seqmodels.data.readers.reader import Example
 from seqmodels.data.schema import Schema
 from seqmodels.errors import ConfigurationError, DataError, did_you_mean
+from seqmodels.inference.score import Score
+from seqmodels.inference.text_translator import TextTranslator
+from seqmodels.inference.translating import Translation
+from seqmodels.inference.translation_ensemble import TranslationEnsemble
+from seqmodels.inference.translation_options import TranslationOptions
 from seqmodels.inference.writing import Writer, WritingOptions
-from seqmodels.networks import ClassificationNetwork, LanguageModelingNetwork, Network, TaggingNetwork
+from seqmodels.networks import (
+    ClassificationNetwork,
+    LanguageModelingNetwork,
+    Network,
+    TaggingNetwork,
+    TranslationNetwork,
+)
 
 Result = TypeVar("Result")
 Input = str | Sequence[str] | Sequence[Sequence[float]] | Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Score:
-    """How likely a language model finds a sequence.
-
-    Attributes:
-        tokens: the tokens as the vocabulary writes them, the end token last; empty for frames.
-        log_probs: the log-likelihood of each step given those before it, in nats.
-    """
-
-    tokens: list[str]
-    log_probs: list[float]
-
-    @property
-    def log_probability(self) -> float:
-        """The log-likelihood of the whole, in nats: by this sequences are ranked."""
-        return math.fsum(self.log_probs)
-
-    @property
-    def perplexity(self) -> float:
-        """The inverse of the geometric mean of the steps' probabilities."""
-        return math.exp(min(-self.log_probability / max(len(self.log_probs), 1), 700.0))
 
 
 class Predictor:
@@ -53,12 +39,22 @@ class Predictor:
         network: the network with its weights.
         record: what the network was built from, as a checkpoint holds it.
         batch_size: rows computed at once; rows of like length are put together, and the order is restored.
+        ensemble: the translators that write together, `network` the first of them; None for `network` alone.
     """
 
-    def __init__(self, network: Network, record: Mapping[str, Any], batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        network: Network,
+        record: Mapping[str, Any],
+        batch_size: int = 64,
+        ensemble: TranslationEnsemble | None = None,
+    ) -> None:
         self.network = network.eval()
         self.record = record
         self.batch_size = batch_size
+        self.ensemble = ensemble
+        for other in ensemble.networks if ensemble is not None else ():
+            other.eval()
 
     @property
     def schema(self) -> Schema:
@@ -73,10 +69,12 @@ class Predictor:
     def to(self, device: str | torch.device) -> Predictor:
         """Moves the network to a device and returns the predictor."""
         self.network.to(device)
+        for other in self.ensemble.networks if self.ensemble is not None else ():
+            other.to(device)
         return self
 
     def predict(self, inputs: Sequence[Input]) -> list[Any]:
-        """Returns one prediction for each input: a class, a list of classes, or a list of tags.
+        """Returns one prediction for each input: a class, a list of classes, a list of tags, or a translation.
 
         Args:
             inputs: raw texts; for a tagger, lists of words (a text is split at white space); for features, one
@@ -88,6 +86,8 @@ class Predictor:
         """
         if isinstance(self.network, LanguageModelingNetwork):
             raise ConfigurationError("predict needs labels to choose from; of a language model ask score or generate")
+        if isinstance(self.network, TranslationNetwork):
+            return self.translate(inputs)
         key = {"label": "label", "labels": "labels", "tags": "tags"}[self.network.target.kind]
         return [result[key] for result in self.results(inputs)]
 
@@ -98,7 +98,7 @@ class Predictor:
             ConfigurationError: the model is not a tagger.
         """
         if not isinstance(self.network, TaggingNetwork):
-            raise ConfigurationError("tag needs a tagger, but this model is a classifier; use predict")
+            raise ConfigurationError(f"tag needs a tagger, but {what_it_does(self.network)}")
         if self.schema.features:
             raise ConfigurationError("tag pairs words with tags, but this model reads feature sequences; use predict")
         examples = self._examples(inputs)
@@ -119,6 +119,8 @@ class Predictor:
             rows = self.network.probabilities(logits, batch).cpu().numpy()
             return [row[:length] for row, length in zip(rows, batch.tag_lengths().tolist(), strict=True)]
 
+        if isinstance(self.network, TranslationNetwork):
+            raise ConfigurationError(f"predict_proba needs labels to choose from, but {what_it_does(self.network)}")
         return self._run(inputs, probabilities)
 
     def tag_n_best(self, inputs: Sequence[Input], n: int) -> list[list[tuple[list[str], float]]]:
@@ -142,7 +144,12 @@ class Predictor:
         """
         network = self.network
         if not isinstance(network, LanguageModelingNetwork):
-            raise ConfigurationError("score needs a language model, but this model gives labels; use predict_proba")
+            instead = (
+                "this model translates; use score_translations"
+                if isinstance(network, TranslationNetwork)
+                else "this model gives labels; use predict_proba"
+            )
+            raise ConfigurationError(f"score needs a language model, but {instead}")
 
         def scores(outputs: Tensor, batch: Batch) -> list[Score]:
             rows = zip(network.log_probs(outputs, batch).tolist(), batch.lengths.tolist(), strict=True)
@@ -192,19 +199,107 @@ class Predictor:
 
     def _writer(self, options: WritingOptions | None, settings: Mapping[str, Any]) -> Writer:
         if not isinstance(self.network, LanguageModelingNetwork):
-            raise ConfigurationError("generate needs a language model, but this model gives labels; use predict")
-        unknown = [name for name in settings if name not in WritingOptions.__dataclass_fields__]
-        if unknown or (options is not None and settings):
-            known = list(WritingOptions.__dataclass_fields__)
-            raise ConfigurationError(
-                f"generate has no setting '{unknown[0]}'{did_you_mean(unknown[0], known)}; it has: {', '.join(known)}"
-                if unknown
-                else "give options or single settings, not both"
-            )
+            raise ConfigurationError(f"generate needs a language model, but {what_it_does(self.network)}")
+        _check_settings("generate", WritingOptions, options, settings)
         return Writer(self.network, WritingOptions(**settings) if options is None else options)
+
+    def translate(
+        self,
+        sources: Sequence[Input],
+        options: TranslationOptions | None = None,
+        *,
+        prefixes: Sequence[str] | None = None,
+        must_include: Sequence[Sequence[str]] | None = None,
+        first: int = 0,
+        **settings: Any,
+    ) -> list[str]:
+        """Returns the translation of each source. What it is does not depend on the other sources.
+
+        An empty source has an empty translation, unless there is a prefix or something to be included.
+
+        Args:
+            sources: raw texts, or lists of words where the model was trained on words.
+            options: how; None for `TranslationOptions(**settings)`.
+            prefixes: for each source the text with which its translation begins; an empty one leaves it free.
+            must_include: for each source the words, or phrases, that its translation must include, in any order. Of
+                pieces of words it is the pieces that are included, so that a word may come as part of a longer one.
+            first: the number of the first source, where they are a part of a list: random numbers depend on it.
+            settings: the arguments of `TranslationOptions`, such as `beam_size=10, length_penalty=0.8`.
+
+        Raises:
+            ConfigurationError: the model is not a translator, a setting is unknown or out of range, or what must be
+                written does not fit into `max_length`.
+            DataError: a source is not of the kind that the model was trained on, or a word that must be written is not
+                in the vocabulary.
+        """
+        translator = self._translator("translate")
+        _check_settings("translate", TranslationOptions, options, settings)
+        options = TranslationOptions(**settings) if options is None else options
+        if options.n_best > 1:
+            raise ConfigurationError(
+                f"translate gives one text for each source; for the {options.n_best} best use translate_n_best"
+            )
+        examples = self._examples(sources, "translate")
+        found = translator.translate(examples, options, prefixes=prefixes, must_include=must_include, first=first)
+        return [translations[0].text for translations in found]
+
+    def translate_n_best(
+        self,
+        sources: Sequence[Input],
+        options: TranslationOptions | None = None,
+        *,
+        prefixes: Sequence[str] | None = None,
+        must_include: Sequence[Sequence[str]] | None = None,
+        alignments: bool = False,
+        attention: bool = False,
+        first: int = 0,
+        **settings: Any,
+    ) -> list[list[Translation]]:
+        """Returns the `n_best` translations of each source with their scores, best first; see `translate`.
+
+        Args:
+            sources: as in `translate`, and so are all arguments that are not named here.
+            alignments: whether each token comes with the source token that got most attention.
+            attention: whether the translations come with all attention, which takes memory for each pair of tokens.
+        """
+        translator = self._translator("translate_n_best")
+        _check_settings("translate_n_best", TranslationOptions, options, settings)
+        return translator.translate(
+            self._examples(sources, "translate_n_best"),
+            TranslationOptions(**settings) if options is None else options,
+            prefixes=prefixes,
+            must_include=must_include,
+            alignments=alignments,
+            attention=attention,
+            first=first,
+        )
+
+    def score_translations(self, sources: Sequence[Input], targets: Sequence[str]) -> list[Score]:
+        """Returns how likely each target is as the translation of its source, token by token, its end included.
+
+        Raises:
+            ConfigurationError: the model is not a translator, or there is not one target for each source.
+        """
+        translator = self._translator("score_translations")
+        examples = self._examples(sources, "score_translations")
+        if isinstance(targets, str) or len(targets) != len(examples):
+            got = f"the text {targets!r}" if isinstance(targets, str) else str(len(targets))
+            raise ConfigurationError(
+                f"score_translations: expected one target for each of the {len(examples)} sources, got {got}"
+            )
+        pairs = [{**example, "target_text": target} for example, target in zip(examples, targets, strict=True)]
+        return translator.score(cast("list[Example]", pairs))
+
+    def _translator(self, call: str) -> TextTranslator:
+        if not isinstance(self.network, TranslationNetwork):
+            raise ConfigurationError(f"{call} needs a translator, but {what_it_does(self.network)}")
+        return TextTranslator(self.ensemble or TranslationEnsemble([self.network]), self.batch_size)
 
     def results(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
         """Returns, for each input, the prediction with its probabilities as a dictionary of plain types."""
+        if isinstance(self.network, TranslationNetwork):
+            found = self._translator("results").translate(self._examples(inputs), TranslationOptions())
+            return [{"text": best.text, "log_probability": best.log_probability} for best, *_ in found]
         return self._run(inputs, self.network.results)
 
     def _run(self, inputs: Sequence[Input], read_off: Any) -> list[Any]:
@@ -223,9 +318,9 @@ class Predictor:
                     results[row] = result
         return results
 
-    def _examples(self, inputs: Sequence[Input]) -> list[Example]:
+    def _examples(self, inputs: Sequence[Input], call: str = "predict") -> list[Example]:
         if isinstance(inputs, (str, Mapping)):
-            raise ConfigurationError("expected a list of inputs, got a single one; put it in brackets: predict([...])")
+            raise ConfigurationError(f"expected a list of inputs, got a single one; put it in brackets: {call}([...])")
         return [self._example(value, number) for number, value in enumerate(inputs, start=1)]
 
     def _example(self, value: Any, number: int) -> Example:
@@ -247,6 +342,29 @@ class Predictor:
         if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
             raise DataError(f"input {number}: expected a list of words, or a text to split, got {_brief(value)}")
         return {"tokens": list(value)}
+
+
+def what_it_does(network: Network) -> str:
+    """Returns what this model does instead of what it was asked for, and by which method."""
+    if isinstance(network, LanguageModelingNetwork):
+        return "this model is a language model; use generate or score"
+    if isinstance(network, TranslationNetwork):
+        return "this model translates; use translate"
+    return "this model gives labels; use predict"
+
+
+def _check_settings(
+    call: str, kind: type[WritingOptions | TranslationOptions], options: object | None, settings: Mapping[str, Any]
+) -> None:
+    """Makes sure that settings are fields of the options, and that not both are given."""
+    known = list(kind.__dataclass_fields__)
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            f"{call} has no setting '{unknown[0]}'{did_you_mean(unknown[0], known)}; it has: {', '.join(known)}"
+        )
+    if options is not None and settings:
+        raise ConfigurationError("give options or single settings, not both")
 
 
 def _brief(value: Any) -> str:

@@ -27,6 +27,8 @@ class TranslationOptions:
         groups: splits the beam into groups, each kept from the tokens of those before it, so that the n best differ
             more; divides beam_size and n_best.
         diversity: what a token that an earlier group has at the same step costs, in nats.
+        patience: the search of a source ends when so many times beam_size candidates have ended; None goes on until
+            nothing better can come, which takes about twice as long with a length penalty.
         temperature: 0 searches the likeliest translation; above, with beam_size 1, tokens are drawn from
             softmax(logits / temperature).
         top_k: draws from this many likeliest tokens; None from all.
@@ -53,6 +55,7 @@ class TranslationOptions:
     no_repeat_ngram: int | None = None
     groups: int = 1
     diversity: float = 0.5
+    patience: float | None = 1.0
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float = 1.0
@@ -106,6 +109,7 @@ class TranslationOptions:
             forbidden_ids=tuple(forbidden),
             groups=self.groups,
             diversity=self.diversity,
+            patience=self.patience,
         )
 
     def drawing(self, forbidden: Sequence[int], max_length: int) -> GenerationOptions:

@@ -50,6 +50,11 @@ def test_runs_a_grid_and_goes_on_with_it(capsys, tmp_path):
     assert len(json.loads((tmp_path / "report" / "memory.json").read_text())) == 12
     status, _, err = said(capsys, *options)
     assert (status, err.count("done before")) == (0, 12)
+    options[options.index("--encoders") : options.index("--lengths")] = ["--encoders", "mingru", "--tasks", "parity"]
+    status, out, err = said(capsys, *options)
+    assert (status, err.count("done before")) == (0, 0)
+    assert "| temporal_order(symbols=3) | lstm(forget_bias=1.0) | 13 " in out  # what was found before is shown again
+    assert len(json.loads((tmp_path / "report" / "memory.json").read_text())) == 14
 
 
 def test_measures_gradients(capsys, tmp_path):

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from seqmodels.diagnostics.memory_grid import Cell, read_records, run_grid, solved_length, spec_name
+from seqmodels.diagnostics.memory_grid import Cell, folder_records, read_records, run_grid, solved_length, spec_name
 from seqmodels.diagnostics.memory_report import memory_table, write_memory_report
 from seqmodels.diagnostics.memory_tasks import memory_task_registry
 from seqmodels.diagnostics.progress import Progress
@@ -86,6 +86,27 @@ def test_another_budget_is_another_run(tmp_path):
     assert len(read_records(tmp_path / "results.jsonl")) == 2
 
 
+def test_a_folder_is_added_to(tmp_path):
+    grid(tmp_path, [Cell("rnn", "parity", length, 0) for length in (7, 3)])
+    longer = Training(max_steps=3, batch_size=3, evaluate_every=1, held_out=5, hidden_size=5)
+    cells = [Cell("gru", "adding", 5, 1), Cell("gru", "parity", 3, 0), Cell("rnn", "parity", 3, 0)]
+    grid(tmp_path, cells, longer)
+
+    def shown(training):
+        records = json.loads(json.dumps(folder_records(tmp_path, training)))
+        return [(spec_name(r["task"]), r["encoder"], r["length"], r["training"]["max_steps"]) for r in records]
+
+    assert len(read_records(tmp_path / "results.jsonl")) == 5
+    rest = [("parity", "rnn", 7, 2), ("adding", "gru", 5, 3)]
+    assert shown(longer) == [("parity", "rnn", 3, 3), ("parity", "gru", 3, 3), *rest]
+    assert shown(QUICK) == [("parity", "rnn", 3, 2), ("parity", "gru", 3, 3), *rest]
+    pytest.importorskip("matplotlib")
+    text = write_memory_report(folder_records(tmp_path, longer), tmp_path)[0].read_text()
+    assert "parity (rnn, gru); adding (gru): Each encoder (5 features where it says nothing else)" in text
+    assert "parity (rnn): Each encoder" in text
+    assert "2 steps of 3 examples at the most" in text
+
+
 def test_damaged_records_are_told_of(tmp_path):
     (tmp_path / "results.jsonl").write_text("nonsense\n{}\n")
     with pytest.raises(DataError, match=r"results.jsonl:1: expected a record of a run, got 'nonsense'"):
@@ -154,7 +175,7 @@ def test_specs_have_short_names():
 def test_the_report_has_figures(tmp_path):
     pytest.importorskip("matplotlib")
     records, _ = grid(tmp_path, [*CELLS, Cell("gru", "adding", 5, 0)])
-    written = write_memory_report(records, QUICK, tmp_path / "deep" / "report")
+    written = write_memory_report(records, tmp_path / "deep" / "report")
     assert [path.name for path in written] == ["memory.md", "memory.json", "solved_length.png", "learning_curves.png"]
     for path in written:
         assert path.read_bytes().startswith(b"\x89PNG") is (path.suffix == ".png")

@@ -12,6 +12,7 @@ from seqmodels.data.readers.parallel import ParallelReader
 from seqmodels.data.readers.parquet import ParquetReader
 from seqmodels.data.readers.piano_roll import PianoRollReader
 from seqmodels.data.readers.python_functions import PythonFunctions
+from seqmodels.data.readers.python_identifiers import PythonIdentifiers
 from seqmodels.data.readers.python_source import PythonClassification, PythonTagging
 from seqmodels.data.readers.reader import (
     Example,
@@ -41,6 +42,7 @@ __all__ = [
     "PianoRollReader",
     "PythonClassification",
     "PythonFunctions",
+    "PythonIdentifiers",
     "PythonTagging",
     "Reader",
     "TextFoldersReader",

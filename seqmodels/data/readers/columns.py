@@ -13,14 +13,19 @@ from seqmodels.errors import ConfigurationError, DataError, did_you_mean
 class NamedColumns:
     """Says which column holds what, and makes an example of a row.
 
+    A column may be nested: `translation.en` is the key `en` of the column `translation`, unless there is a column of
+    just that name.
+
     Args:
         reader: the name of the reader whose columns they are, for messages.
         text: column of raw text. One of `text`, `tokens` and `features` must be given.
         tokens: column of tokens: a list, or one string of them with `token_separator` between.
         features: column of feature sequences: for each step a list of numbers, or one number.
-        label: column of the one class of each example. At most one of `label`, `labels` and `tags` may be given.
+        label: column of the one class of each example. At most one of `label`, `labels`, `tags` and `target_text` may
+            be given.
         labels: column of any number of classes: a list, or one string of them with `label_separator` between.
         tags: column of tags, one for each token: a list, or one string with `token_separator` between.
+        target_text: column of raw text that is to be written, such as a translation.
         mask: column that is false (or 0) at every token whose tag is not scored.
         id: column that names the example in predictions.
         token_separator: what stands between tokens; `""` makes every character a token.
@@ -40,13 +45,14 @@ class NamedColumns:
         label: str | None = None,
         labels: str | None = None,
         tags: str | None = None,
+        target_text: str | None = None,
         mask: str | None = None,
         id: str | None = None,
         token_separator: str = " ",
         label_separator: str = ",",
     ) -> None:
         inputs = {"text": text, "tokens": tokens, "features": features}
-        targets = {"label": label, "labels": labels, "tags": tags}
+        targets = {"label": label, "labels": labels, "tags": tags, "target_text": target_text}
         chosen = [key for key, column in inputs.items() if column is not None]
         if len(chosen) != 1:
             raise ConfigurationError(
@@ -58,7 +64,7 @@ class NamedColumns:
         chosen = [key for key, column in targets.items() if column is not None]
         if len(chosen) > 1:
             raise ConfigurationError(
-                f"at most one of label, labels and tags may name a column, got {', '.join(chosen)}"
+                f"at most one of label, labels, tags and target_text may name a column, got {', '.join(chosen)}"
             )
         self.targets = chosen[0] if chosen else None
         self._target_column = None if self.targets is None else str(targets[self.targets])
@@ -82,6 +88,10 @@ class NamedColumns:
         """Returns the columns that only training needs."""
         return [name for name in (self._target_column, self._mask_column) if name is not None]
 
+    def columns(self, present: Collection[str], *, targets: bool) -> list[str]:
+        """Returns which of the columns that are `present` are read, whole where only a key inside is wanted."""
+        return list(dict.fromkeys(_column(name, present) for name in self.names(targets=targets)))
+
     def check(self, present: Collection[str], where: str, *, targets: bool, advice: str = "") -> None:
         """Checks that the columns that are read are there.
 
@@ -89,7 +99,7 @@ class NamedColumns:
             DataError: one is not; names those present and the nearest.
         """
         for name in self.names(targets=targets):
-            if name not in present:
+            if _column(name, present) not in present:
                 listed = ", ".join(present) or "none"
                 raise DataError(
                     f"{where}: no column '{name}'; the columns are: {listed}{did_you_mean(name, present)}{advice}"
@@ -104,7 +114,7 @@ class NamedColumns:
         """
         self.check(row.keys(), where, targets=targets)
         example: Example = {}
-        value, column = row[self._input_column], f"{where}: column '{self._input_column}'"
+        value, column = _cell(row, self._input_column, where), f"{where}: column '{self._input_column}'"
         if self.inputs == "text":
             example["text"] = _string(value, column)
         elif self.inputs == "tokens":
@@ -112,21 +122,51 @@ class NamedColumns:
         else:
             example["features"] = _features(value, column)
         if targets and self._target_column is not None:
-            value, column = row[self._target_column], f"{where}: column '{self._target_column}'"
+            value, column = _cell(row, self._target_column, where), f"{where}: column '{self._target_column}'"
             if self.targets == "label":
                 example["label"] = _label(value, column)
             elif self.targets == "labels":
                 example["labels"] = [
                     name.strip() for name in _strings(value, self._label_separator, column) if name.strip()
                 ]
+            elif self.targets == "target_text":
+                example["target_text"] = _string(value, column)
             else:
                 example["tags"] = _strings(value, self._token_separator, column)
         if targets and self._mask_column is not None:
-            example["mask"] = _mask(row[self._mask_column], f"{where}: column '{self._mask_column}'")
+            example["mask"] = _mask(_cell(row, self._mask_column, where), f"{where}: column '{self._mask_column}'")
         if self._id_column is not None:
-            example["id"] = _label(row[self._id_column], f"{where}: column '{self._id_column}'")
+            example["id"] = _label(_cell(row, self._id_column, where), f"{where}: column '{self._id_column}'")
         check_lengths(example, self.inputs, where)
         return example
+
+
+def _column(name: str, present: Collection[str]) -> str:
+    """Returns the column that a name, which may go on inside it after a dot, belongs to."""
+    root = name.split(".")[0]
+    return root if name not in present and root in present else name
+
+
+def _cell(row: Mapping[str, Any], name: str, where: str) -> Any:
+    """Returns what a row holds under a name, key by key where it is nested.
+
+    Raises:
+        DataError: there is no such key; names those there are and the nearest.
+    """
+    column = _column(name, row.keys())
+    value = row[column]
+    if column == name:
+        return value
+    for key in name.split(".")[1:]:
+        if not isinstance(value, Mapping):
+            raise DataError(f"{where}: column '{column}': expected the key '{key}' inside, found {_shown(value)}")
+        if key not in value:
+            listed = ", ".join(value) or "none"
+            raise DataError(
+                f"{where}: column '{column}' has no key '{key}'; its keys are: {listed}{did_you_mean(key, value)}"
+            )
+        value, column = value[key], f"{column}.{key}"
+    return value
 
 
 def _string(value: object, where: str) -> str:
@@ -194,9 +234,11 @@ class TableReader(Reader):
         text: column of raw text. One of `text`, `tokens` and `features` must be given.
         tokens: column of tokens: a list, or one string of them with `token_separator` between.
         features: column of feature sequences: for each step a list of numbers, or one number.
-        label: column of the one class of each example. At most one of `label`, `labels` and `tags` may be given.
+        label: column of the one class of each example. At most one of `label`, `labels`, `tags` and `target_text` may
+            be given.
         labels: column of any number of classes: a list, or one string of them with `label_separator` between.
         tags: column of tags, one for each token: a list, or one string with `token_separator` between.
+        target_text: column of raw text that is to be written, such as a translation.
         mask: column that is false (or 0) at every token whose tag is not scored.
         id: column that names the example in predictions.
         token_separator: what stands between tokens; `""` makes every character a token.
@@ -212,6 +254,7 @@ class TableReader(Reader):
         label: str | None = None,
         labels: str | None = None,
         tags: str | None = None,
+        target_text: str | None = None,
         mask: str | None = None,
         id: str | None = None,
         token_separator: str = " ",
@@ -225,6 +268,7 @@ class TableReader(Reader):
             label=label,
             labels=labels,
             tags=tags,
+            target_text=target_text,
             mask=mask,
             id=id,
             token_separator=token_separator,

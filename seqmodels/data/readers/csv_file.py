@@ -28,9 +28,11 @@ class CsvReader(Reader):
     Args:
         text: column of raw text. Either `text` or `tokens` must be given.
         tokens: column of tokens with `token_separator` between them.
-        label: column of the one class of each example. At most one of `label`, `labels` and `tags` may be given.
+        label: column of the one class of each example. At most one of `label`, `labels`, `tags` and `target_text` may
+            be given.
         labels: column of any number of classes with `label_separator` between them; empty for none.
         tags: column of tags, one for each token, with `token_separator` between them.
+        target_text: column of raw text that is to be written, such as a translation.
         id: column that names the example in predictions.
         columns: names of the columns of a file without a header line; default: the first line names them.
         delimiter: the character between columns; default: a tab for `.tsv` and `.tab`, and where a file without such
@@ -52,6 +54,7 @@ class CsvReader(Reader):
         label: str | None = None,
         labels: str | None = None,
         tags: str | None = None,
+        target_text: str | None = None,
         id: str | None = None,
         columns: Sequence[str] | None = None,
         delimiter: str | None = None,
@@ -68,6 +71,7 @@ class CsvReader(Reader):
             label=label,
             labels=labels,
             tags=tags,
+            target_text=target_text,
             id=id,
             token_separator=token_separator,
             label_separator=label_separator,

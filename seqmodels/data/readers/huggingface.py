@@ -25,9 +25,11 @@ class HuggingFaceReader(Reader):
         text: column of raw text. One of `text`, `tokens` and `features` must be given.
         tokens: column of tokens: lists, or strings with `token_separator` between them.
         features: column of feature sequences: for each step a list of numbers, or one number.
-        label: column of the one class of each example. At most one of `label`, `labels` and `tags` may be given.
+        label: column of the one class of each example. At most one of `label`, `labels`, `tags` and `target_text` may
+            be given.
         labels: column of any number of classes: lists, or strings with `label_separator` between them.
         tags: column of tags, one for each token: lists, or strings with `token_separator` between them.
+        target_text: column of raw text that is to be written. What is nested is named by a dot: `translation.de`.
         mask: column of lists that are false (or 0) at every token whose tag is not scored.
         id: column that names the example in predictions.
         split: which split to read, as the hub writes it ("train", "test", "train[:10%]"); a folder that
@@ -46,6 +48,7 @@ class HuggingFaceReader(Reader):
         label: str | None = None,
         labels: str | None = None,
         tags: str | None = None,
+        target_text: str | None = None,
         mask: str | None = None,
         id: str | None = None,
         split: str = "train",
@@ -61,6 +64,7 @@ class HuggingFaceReader(Reader):
             label=label,
             labels=labels,
             tags=tags,
+            target_text=target_text,
             mask=mask,
             id=id,
             token_separator=token_separator,
@@ -89,7 +93,7 @@ class HuggingFaceReader(Reader):
         """
         dataset = self._load(path)
         self._named.check(dataset.column_names, str(path), targets=targets)
-        dataset = dataset.select_columns(self._named.names(targets=targets))
+        dataset = dataset.select_columns(self._named.columns(dataset.column_names, targets=targets))
         decoders = {name: _class_names(feature) for name, feature in dataset.features.items()}
         number = 0
         for batch in dataset.with_format(None).iter(batch_size=BATCH_ROWS):

@@ -33,8 +33,9 @@ class ParquetReader(TableReader):
         number = 0
         try:
             with ParquetFile(path) as table:
-                self._named.check(table.schema_arrow.names, str(path), targets=targets)
-                names = self._named.names(targets=targets)
+                present = table.schema_arrow.names
+                self._named.check(present, str(path), targets=targets)
+                names = self._named.columns(present, targets=targets)
                 for batch in table.iter_batches(batch_size=BATCH_ROWS, columns=names):
                     for row in batch.to_pylist():
                         number += 1

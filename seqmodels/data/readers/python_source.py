@@ -8,7 +8,7 @@ import os
 import textwrap
 import tokenize
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from seqmodels.data.readers.python_roles import tagged_lines
@@ -23,10 +23,12 @@ _SAMPLED = {
     "test": 0.2,
 }  # the share of a file's lines, so that splits are of more files
 
-# Tests, generated tables, and what distributions of Python split off or have dropped.
-_SKIPPED = {
-    "test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "__pycache__", "turtledemo", "tkinter",
-    "ensurepip", "distutils", "pydoc_data", "encodings", "msilib", "lib-dynload", "__phello__",
+# Packages that distributions of Python split off, or that later versions have dropped.
+_NOT_EVERYWHERE = {"idlelib", "lib2to3", "turtledemo", "tkinter", "distutils", "msilib"}
+# Those, tests and generated tables.
+_SKIPPED = _NOT_EVERYWHERE | {
+    "test", "tests", "site-packages", "dist-packages", "__pycache__", "ensurepip", "pydoc_data", "encodings",
+    "lib-dynload", "__phello__",
 }  # fmt: skip
 
 # In every CPython from 3.10 on, each with several files and at least a hundred functions.
@@ -249,11 +251,17 @@ def _library_folder() -> Path:
     return Path(os.__file__).parent
 
 
-def _all_files(folder: Path, below: str = "") -> list[tuple[str, Path]]:
-    """Returns the (name relative to `folder`, path) of the sources, in the order of a hash of the names."""
+def _all_files(folder: Path, below: str = "", skipped: Collection[str] = _SKIPPED) -> list[tuple[str, Path]]:
+    """Returns the (name relative to `folder`, path) of the sources, in the order of a hash of the names.
+
+    Args:
+        folder: of the library.
+        below: the folder inside it that is wanted.
+        skipped: names of folders that are passed over.
+    """
     names = []
     for root, folders, files in os.walk(folder / below):
-        folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith("config-")]
+        folders[:] = [name for name in folders if name not in skipped and not name.startswith("config-")]
         names += [(Path(root, file).relative_to(folder).as_posix()) for file in files if file.endswith(".py")]
     return [(name, folder / name) for name in sorted(names, key=lambda name: (_fraction(name, "order"), name))]
 

@@ -12,8 +12,11 @@ from torch.autograd.function import once_differentiable
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
 from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
-from seqmodels.encoders.scans.linear_scan import gradient_scan
+from seqmodels.encoders.scans.linear_scan import scan
 from seqmodels.encoders.state import State
+
+# Elements that are worked on at once: few enough to stay in the processor's cache from one operation to the next.
+_BLOCK = 2**17
 
 
 @register_encoder("sru")
@@ -58,43 +61,102 @@ class SRU(ParallelRecurrence):
 
     def _run(self, inputs: Tensor, lengths: Tensor, padded: Tensor | None, state: State) -> tuple[Tensor, State]:
         projected = self.projection(inputs)
-        candidate, forget, reset = widen(projected).chunk(3, dim=2)
-        forget_bias, reset_bias = widen(self.bias)
-        forget_weight, reset_weight = widen(self.state_weight)
-        forget = fill_padding(forget + forget_bias, padded, float("inf"))
-        states, final = _SelfGatedScan.apply(forget, candidate, forget_weight, state.to(candidate.dtype))
-        before = torch.cat([state.to(states.dtype).unsqueeze(1), states[:, :-1]], dim=1)
-        r = torch.sigmoid(reset + torch.addcmul(reset_bias, reset_weight, before))
-        straight = self.scale * widen(self.highway(inputs))
-        return torch.lerp(straight, states, r).to(projected.dtype), final
+        wide = widen(projected)
+        straight, initial = widen(self.highway(inputs)).to(wide.dtype), state.to(wide.dtype)
+        bias, weight = widen(self.bias), widen(self.state_weight)
+        outputs, final = _SelfGated.apply(wide, straight, bias, weight, initial, padded, self.scale)
+        return outputs.to(projected.dtype), final
 
 
-class _SelfGatedScan(torch.autograd.Function):
-    """Computes c_t = f_t * c_{t-1} + (1 - f_t) * u_t with f_t = sigmoid(logits_t + weight * c_{t-1}), step by step.
+class _SelfGated(torch.autograd.Function):
+    """Computes the outputs (batch, time, hidden_size) and the last state, a block of steps after another.
 
-    Its gradient is a linear recurrence, with the slope dc_t / dc_{t-1} = f + (c_{t-1} - u) * f * (1 - f) * weight as
-    its decay.
+    projected (batch, time, 3 * hidden_size) holds W x for u, f and r, straight (batch, time, hidden_size) is x before
+    alpha, bias and weight (2, hidden_size) are those of f and r. Only c goes step by step; all else of a block is done
+    at once. Kept for the gradient is c, as the gates follow from it at once. The gradient is a linear recurrence, whose
+    decay is the slope of c by c': f + (c' - u) * f * (1 - f) * v_f.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, candidates: Tensor, weight: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
-        gates, states = torch.empty_like(candidates), torch.empty_like(candidates)
+    def forward(
+        ctx: Any,
+        projected: Tensor,
+        straight: Tensor,
+        bias: Tensor,
+        weight: Tensor,
+        initial: Tensor,
+        padded: Tensor | None,
+        scale: float,
+    ) -> tuple[Tensor, Tensor]:
+        states, outputs = torch.empty_like(straight), torch.empty_like(straight)
         cell = initial
-        tensors = (logits, candidates, gates, states)
-        for logit, u, f, c in zip(*(tensor.unbind(1) for tensor in tensors), strict=True):
-            torch.addcmul(logit, weight, cell, out=f).sigmoid_()
-            cell = torch.lerp(u, cell, f, out=c)
-        ctx.save_for_backward(gates, candidates, weight, states, initial)
-        return states, cell.clone()
+        for block in _blocks(straight):
+            u, f_logits, r_logits = projected[:, block].chunk(3, dim=2)
+            f_logits = _fill_block(f_logits + bias[0], padded, block)
+            c = states[:, block]
+            before = torch.cat([cell.unsqueeze(1), _walk(f_logits, u, weight[0], cell, c)[:, :-1]], dim=1)
+            cell = c[:, -1]
+            r = torch.addcmul(r_logits + bias[1], before, weight[1]).sigmoid_()
+            torch.lerp(scale * straight[:, block], c, r, out=outputs[:, block])
+        ctx.save_for_backward(projected, straight, bias, weight, initial, padded, states)
+        ctx.scale = scale
+        return outputs, cell.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, by_states: Tensor, by_final: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        gates, candidates, weight, states, initial = ctx.saved_tensors
-        before = torch.cat([initial.unsqueeze(1), states[:, :-1]], dim=1)
-        by_gate = (before - candidates).mul_(gates).mul_(1 - gates)  # the slope of c by the logit
-        decay = torch.addcmul(gates, by_gate, weight)
-        by_state = gradient_scan(decay, by_states, by_final)  # (batch, time, hidden_size)
-        by_logits = by_gate.mul_(by_state)
-        by_weight = before.mul_(by_logits).sum((0, 1))
-        return by_logits, (1 - gates).mul_(by_state), by_weight, decay[:, 0] * by_state[:, 0]
+    def backward(ctx: Any, by_outputs: Tensor, by_final: Tensor) -> tuple[Tensor | None, ...]:
+        projected, straight, bias, weight, initial, padded, states = ctx.saved_tensors
+        by_projected, by_straight = torch.empty_like(projected), torch.empty_like(straight)
+        by_bias, by_weight = torch.zeros_like(bias), torch.zeros_like(weight)
+        by_cell = by_final  # by the state after the block
+        for block in _blocks(straight)[::-1]:
+            u, f_logits, r_logits = projected[:, block].chunk(3, dim=2)
+            by_u, by_f, by_r = by_projected[:, block].chunk(3, dim=2)  # of the gates, by their logits
+            c, by_h = states[:, block], by_outputs[:, block]
+            first = initial if block.start == 0 else states[:, block.start - 1]
+            before = torch.cat([first.unsqueeze(1), c[:, :-1]], dim=1)
+            f_logits = torch.addcmul(f_logits + bias[0], before, weight[0])
+            f = _fill_block(f_logits, padded, block).sigmoid_()
+            r = torch.addcmul(r_logits + bias[1], before, weight[1]).sigmoid_()
+            open_r = 1 - r
+            torch.mul(by_h, open_r, out=by_straight[:, block]).mul_(ctx.scale)
+            torch.sub(c, straight[:, block], alpha=ctx.scale, out=by_r).mul_(r).mul_(open_r).mul_(by_h)
+            by_output = r.mul_(by_h)  # by c, through h of its own step
+            closed_f = 1 - f
+            f_slope = (before - u).mul_(f).mul_(closed_f)
+            decay = torch.addcmul(f, f_slope, weight[0])
+            # by c', through the steps behind it: what its own step adds to it, and what that step's c hands on
+            by_before = scan(decay, torch.addcmul(by_r * weight[1], decay, by_output), by_cell, backward=True)
+            by_c = by_output  # by c, through all
+            by_c[:, :-1] += by_before[:, 1:]
+            by_c[:, -1] += by_cell
+            by_cell = by_before[:, 0]
+            torch.mul(by_c, closed_f, out=by_u)
+            torch.mul(by_c, f_slope, out=by_f)
+            for gate, by_logits in enumerate((by_f, by_r)):
+                by_bias[gate] += by_logits.sum((0, 1))
+                by_weight[gate] += (by_logits * before).sum((0, 1))
+        return by_projected, by_straight, by_bias, by_weight, by_cell, None, None
+
+
+def _walk(logits: Tensor, candidates: Tensor, weight: Tensor, initial: Tensor, out: Tensor) -> Tensor:
+    """Computes c = f * c' + (1 - f) * u with f = sigmoid(logits + weight * c'), step by step, into `out`."""
+    # Steps that lie in one piece take half the time.
+    logits = logits.transpose(0, 1).contiguous()
+    states = candidates.transpose(0, 1).contiguous()  # (time, batch, hidden_size), u until its step is done
+    weight, cell = weight.expand_as(initial).contiguous(), initial
+    for logit, c in zip(logits.unbind(0), states.unbind(0), strict=True):
+        f = logit.addcmul_(weight, cell).sigmoid_()
+        cell = torch.lerp(c, cell, f, out=c)
+    return out.copy_(states.transpose(0, 1))
+
+
+def _blocks(steps: Tensor) -> list[slice]:
+    """Returns the blocks of the time axis of `steps` (batch, time, hidden_size)."""
+    size = max(_BLOCK // max(steps[:, 0].numel(), 1), 1)
+    return [slice(start, start + size) for start in range(0, steps.size(1), size)]
+
+
+def _fill_block(logits: Tensor, padded: Tensor | None, block: slice) -> Tensor:
+    """Returns the logits of a block's forget gates, which are open on padded steps."""
+    return fill_padding(logits, None if padded is None else padded[:, block], math.inf)

@@ -172,6 +172,32 @@ def test_an_sru_of_one_size_has_no_matrix_on_its_highway():
     assert not list(encoder.highway.parameters())
 
 
+@pytest.mark.parametrize("steps", [1, 4, 11])
+def test_an_sru_goes_on_from_block_to_block(monkeypatch, steps):
+    encoder = build("sru")
+    inputs = torch.randn(BATCH, 23, INPUT_SIZE).double().requires_grad_()
+    lengths = torch.tensor([23, 17, 0])
+    state = torch.randn(BATCH, HIDDEN_SIZE).double().requires_grad_()
+    weights = torch.randn(BATCH, 23, HIDDEN_SIZE).double()
+
+    def results():
+        outputs, final = encoder(inputs, lengths, state)
+        loss = (outputs * weights).sum() + final.square().sum()
+        return outputs, final, *torch.autograd.grad(loss, (inputs, state, *encoder.parameters()))
+
+    whole = results()
+    monkeypatch.setattr("seqmodels.encoders.parallel.sru._BLOCK", steps * BATCH * HIDDEN_SIZE)
+    for one, other in zip(results(), whole, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_of_no_rows(name):
+    encoder = create_encoder({"name": name, "hidden_size": 4}, 3)
+    outputs, _ = encoder.step(torch.randn(0, 3), encoder.initial_state(0))
+    assert outputs.shape == (0, 4)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_gradcheck(variant):
     """Also through the state, in and out, and over padding."""
