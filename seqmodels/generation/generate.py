@@ -16,8 +16,8 @@ from seqmodels.errors import ConfigurationError
 from seqmodels.generation.hypothesis import Hypothesis
 from seqmodels.generation.id_lists import check_ids, check_row_count, left_padded, right_padded
 from seqmodels.generation.logits import block_ngrams, forbid, penalize_repetition
-from seqmodels.generation.normalizing import log_probs_of
-from seqmodels.generation.sampling import best_ids, sample_ids, uniforms
+from seqmodels.generation.normalizing import exponentials, log_normalizer
+from seqmodels.generation.sampling import best_ids, sample_by_weight, sample_ids, uniforms
 from seqmodels.generation.step import Step
 from seqmodels.losses import at_least_float32
 
@@ -298,6 +298,9 @@ class _Writer:
     def choose(self, logits: Tensor, length: int) -> tuple[Tensor, list[bool], Written]:
         """Returns an id for each row (rows,), whether it is allowed, and the same as lists."""
         options = self.options
+        drawn = self._draw_plainly(logits, length)
+        if drawn is not None:
+            return self._written(*drawn, length)
         ruled = self._rule(logits, length)
         if options.temperature == 0:
             ids = best_ids(ruled)
@@ -310,10 +313,37 @@ class _Writer:
                 top_p=options.top_p,
             )
         allowed = ruled.gather(1, ids.unsqueeze(1)).squeeze(1) > -torch.inf
+        return self._written(ids, allowed, logits, log_normalizer(logits), length)
+
+    def _draw_plainly(self, logits: Tensor, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """Draws where no rule needs more than to leave out ids, in fewer passes over the vocabulary.
+
+        Returns:
+            ids (rows,), whether they are allowed (rows,), the logits and what normalizes them (rows,); None where it
+            takes the long way.
+        """
+        options = self.options
+        if options.temperature != 1 or options.top_k is not None or options.reads_history:
+            return None
+        weights, normalizer = exponentials(logits)
+        for number in self._never(length):
+            weights[:, number] = 0
+        randoms = uniforms(options.seed, self.numbers, length).to(logits.device)
+        ids = sample_by_weight(weights, randoms, top_p=options.top_p)
+        drawn = (weights.gather(1, ids.unsqueeze(1)).squeeze(1) > 0) & normalizer.isfinite()
+        if not bool(drawn.all()):  # what may be written has underflowed, or there is nothing, or NaN
+            return None
+        return ids, torch.ones_like(ids, dtype=torch.bool), logits, normalizer
+
+    def _written(
+        self, ids: Tensor, allowed: Tensor, logits: Tensor, normalizer: Tensor, length: int
+    ) -> tuple[Tensor, list[bool], Written]:
+        """Lets what is forced take the place of what was chosen, and takes note of it."""
+        options = self.options
         if length < self.forced.size(1):
             given = self.forced[:, length]
             ids, allowed = torch.where(given >= 0, given, ids), allowed | (given >= 0)
-        log_probs = log_probs_of(logits, ids.unsqueeze(1)).squeeze(1)
+        log_probs = logits.gather(1, ids.unsqueeze(1)).squeeze(1) - normalizer
         if options.reads_history:
             self.history = torch.cat([self.history, ids.unsqueeze(1)], 1)
         written = Written(self.rows, ids.tolist(), log_probs.tolist(), [])
@@ -331,10 +361,15 @@ class _Writer:
             logits = penalize_repetition(logits, self.history, options.repetition_penalty)
         if options.no_repeat_ngram is not None:
             logits = block_ngrams(logits, self.history, options.no_repeat_ngram)
-        forbidden = list(options.forbidden_ids)
-        if self.eos_id is not None and length < options.min_length:
-            forbidden.append(self.eos_id)
-        return forbid(logits, torch.tensor(forbidden, device=logits.device)) if forbidden else logits
+        never = self._never(length)
+        return forbid(logits, torch.tensor(never, device=logits.device)) if never else logits
+
+    def _never(self, length: int) -> list[int]:
+        """Returns the ids that no row may write now."""
+        never = list(self.options.forbidden_ids)
+        if self.eos_id is not None and length < self.options.min_length:
+            never.append(self.eos_id)
+        return never
 
     def record(self, written: Written, allowed: list[bool], length: int) -> list[int]:
         """Fills in which rows, now of `length` ids, have finished; returns the places of those that go on."""

@@ -29,6 +29,23 @@ def log_normalizer(logits: Tensor) -> Tensor:
     return torch.cat(sums).log_() + largest.squeeze(1)
 
 
+def exponentials(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes `exp(logits - max)`, which probabilities are proportional to, and `log_normalizer` in the same pass.
+
+    Args:
+        logits: (rows, vocab_size), float32 or float64.
+
+    Returns:
+        (rows, vocab_size), new memory, and (rows,).
+    """
+    largest = logits.amax(1, keepdim=True)
+    weights = torch.empty_like(logits)
+    rows = max(1, _CACHED // max(1, logits.size(1))) if logits.device.type == "cpu" else max(1, logits.size(0))
+    blocks = zip(logits.split(rows), largest.split(rows), weights.split(rows), strict=True)
+    sums = [torch.sub(block, most, out=written).exp_().sum(1) for block, most, written in blocks]
+    return weights, torch.cat(sums).log_() + largest.squeeze(1)
+
+
 def log_probs_of(logits: Tensor, ids: Tensor) -> Tensor:
     """Returns the log probabilities of `ids` (rows, count) under logits (rows, vocab_size), of the same shape."""
     return logits.gather(1, ids) - log_normalizer(logits).unsqueeze(1)

@@ -82,6 +82,22 @@ def sample_ids(
     return _draw(logits.softmax(1), randoms[:, 0])
 
 
+def sample_by_weight(weights: Tensor, randoms: Tensor, *, top_p: float = 1.0) -> Tensor:
+    """Draws an id for each row with probability in proportion to its weight, as `sample_ids` does of logits.
+
+    Args:
+        weights: (rows, vocab_size), not negative; what is zero is never drawn unless the whole row is.
+        randoms: as in `sample_ids`.
+        top_p: as in `sample_ids`.
+
+    Returns:
+        (rows,) int64.
+    """
+    if top_p < 1:
+        return _draw_nucleus(weights / weights.sum(1, keepdim=True), randoms, top_p)
+    return _draw(weights, randoms[:, 0])
+
+
 def _draw_nucleus(probabilities: Tensor, randoms: Tensor, mass: float) -> Tensor:
     """Draws until the id is in the nucleus, which has the same distribution; after some attempts, sorts.
 
