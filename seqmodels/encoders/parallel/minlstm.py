@@ -9,7 +9,7 @@ from torch.nn.functional import softplus
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
 from seqmodels.encoders.parallel.positive import positive
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
 
@@ -52,4 +52,4 @@ class MinLSTM(ParallelRecurrence):
         share = softplus(-forget) - softplus(-take)  # the logit of i / (f + i)
         i = torch.sigmoid(fill_padding(share, padded, float("-inf")))
         states, final = linear_scan(1 - i, i * positive(candidate), state)
-        return states.to(projected.dtype), final
+        return narrow(states, projected.dtype), final

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
 from seqmodels.encoders.scans.linear_scan import scan
 from seqmodels.encoders.state import State
 
@@ -65,7 +65,7 @@ class SRU(ParallelRecurrence):
         straight, initial = widen(self.highway(inputs)).to(wide.dtype), state.to(wide.dtype)
         bias, weight = widen(self.bias), widen(self.state_weight)
         outputs, final = _SelfGated.apply(wide, straight, bias, weight, initial, padded, self.scale)
-        return outputs.to(projected.dtype), final
+        return narrow(outputs, projected.dtype), final
 
 
 class _SelfGated(torch.autograd.Function):

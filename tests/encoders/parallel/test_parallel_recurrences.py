@@ -236,6 +236,23 @@ def test_the_state_of_half_precision_is_kept_in_float32(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_float16_saturates_without_nan(name):
+    torch.manual_seed(0)
+    encoder = create_encoder({"name": name, "hidden_size": 7}, 5).half()
+    for label, parameter in encoder.named_parameters():
+        if label.endswith("weight"):
+            parameter.detach().mul_(50)
+    inputs = (20_000 * torch.randn(3, 11, 5)).half()
+    assert torch.isinf(torch.nn.functional.linear(inputs, encoder.projection.weight[:, :5])).any()
+    outputs, state = encoder(inputs, torch.tensor([11, 0, 4]))
+    assert outputs.dtype == torch.float16
+    assert torch.isfinite(outputs).all()
+    assert all(torch.isfinite(part).all() for part in tensors_of(state))
+    output, state = encoder.step(inputs[:, 0], state)
+    assert torch.isfinite(output).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_learns_to_remember_the_first_step(name):
     torch.manual_seed(0)
     encoder = create_encoder({"name": name, "hidden_size": 16}, 3)
