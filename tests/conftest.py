@@ -188,3 +188,16 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     transformers.BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def translators(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Checkpoints of trained translators by name: of words, of words with another seed, and of pieces."""
+    from translators import train
+
+    folder = tmp_path_factory.mktemp("translators")
+    return {
+        "words": train(folder, "words", "word"),
+        "other words": train(folder, "other", "word", seed=1),
+        "pieces": train(folder, "pieces", {"name": "bpe", "vocab_size": 300}, epochs=20),
+    }
