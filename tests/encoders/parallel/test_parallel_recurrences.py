@@ -173,8 +173,9 @@ def test_an_sru_of_one_size_has_no_matrix_on_its_highway():
 
 
 @pytest.mark.parametrize("steps", [1, 4, 11])
-def test_an_sru_goes_on_from_block_to_block(monkeypatch, steps):
-    encoder = build("sru")
+@pytest.mark.parametrize("name", ["minlstm", "sru"])
+def test_it_goes_on_from_block_to_block(monkeypatch, name, steps):
+    encoder = build(name)
     inputs = torch.randn(BATCH, 23, INPUT_SIZE).double().requires_grad_()
     lengths = torch.tensor([23, 17, 0])
     state = torch.randn(BATCH, HIDDEN_SIZE).double().requires_grad_()
@@ -186,7 +187,7 @@ def test_an_sru_goes_on_from_block_to_block(monkeypatch, steps):
         return outputs, final, *torch.autograd.grad(loss, (inputs, state, *encoder.parameters()))
 
     whole = results()
-    monkeypatch.setattr("seqmodels.encoders.parallel.sru._BLOCK", steps * BATCH * HIDDEN_SIZE)
+    monkeypatch.setattr("seqmodels.encoders.parallel.blocks._BLOCK", steps * BATCH * HIDDEN_SIZE)
     for one, other in zip(results(), whole, strict=True):
         torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
 
