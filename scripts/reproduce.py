@@ -207,9 +207,13 @@ def main_metric(results: Results) -> str:
 
 
 def format_scores(metric: str, scores: Sequence[float]) -> str:
-    """Returns mean and standard deviation (of a sample); fractions in percent, losses and perplexities as they are."""
-    percent = not metric.endswith(("loss", "perplexity", "error", "character"))
-    scale, unit, digits = (100, "%", 2) if percent else (1, "", 3)
+    """Returns mean and standard deviation (of a sample); fractions in percent, other scores as they are."""
+    if metric.endswith(("_bleu", "_chrf", "_ter")):  # of 100 already, and no one writes a sign for it
+        scale, unit, digits = 1, "", 2
+    elif metric.endswith(("loss", "perplexity", "error", "character")):
+        scale, unit, digits = 1, "", 3
+    else:
+        scale, unit, digits = 100, "%", 2
     text = f"{scale * statistics.mean(scores):.{digits}f}{unit}"
     return text if len(scores) == 1 else f"{text} ± {scale * statistics.stdev(scores):.{digits}f}"
 

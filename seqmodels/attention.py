@@ -12,8 +12,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from seqmodels.encoders.cells.projected import saturate
 from seqmodels.encoders.options import check_sizes
+from seqmodels.encoders.saturation import saturate
 from seqmodels.errors import ConfigurationError
 from seqmodels.losses import at_least_float32
 from seqmodels.masking import lengths_to_mask, zero_beyond

@@ -111,7 +111,7 @@ def _conll(example: Mapping[str, Any], result: Mapping[str, Any]) -> str:
 def _csv(example: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     given = example.get("text") or " ".join(example.get("tokens") or [])
     predicted = result.get("label") or " ".join(result.get("labels") or result.get("tags") or [])
-    predicted = predicted or result.get("log_probability", "")  # of a language model
+    predicted = predicted or result.get("translation", result.get("log_probability", ""))  # or of a language model
     line = io.StringIO()
     csv.writer(line).writerow([example.get("id") or "", given, predicted])
     return line.getvalue()

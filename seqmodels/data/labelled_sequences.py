@@ -121,6 +121,15 @@ class LabelledSequences(BucketedSequences):
             _judge_target(schema.target)
         return schema
 
+    def check_schema(self, schema: Schema) -> None:
+        """Makes sure that the model does not write texts.
+
+        Raises:
+            CheckpointError: it does.
+        """
+        if schema.target_tokens is not None:
+            raise CheckpointError("the model writes a text for each that it reads; use data: SequencePairs")
+
     def encode(self, split: Split, schema: Schema) -> EncodedSplit:
         """Returns the columns of a split.
 

@@ -8,6 +8,7 @@ from torch.nn.functional import gelu, pad
 
 from seqmodels.encoders.encoder import Encoder, check_batch, register_encoder
 from seqmodels.encoders.options import check_sizes
+from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.state import State
 from seqmodels.errors import ConfigurationError
 from seqmodels.masking import zero_beyond
@@ -75,4 +76,4 @@ class Convolution(Encoder):
         """Maps (batch, steps + kernel_size - 1, input_size) to (batch, steps, hidden_size)."""
         if window.size(0) == 0 or window.size(1) < self.kernel_size:
             return window.new_zeros(window.size(0), max(0, window.size(1) - self.kernel_size + 1), self.output_size)
-        return gelu(self.convolution(window.transpose(1, 2))).transpose(1, 2)
+        return gelu(saturate(self.convolution(window.transpose(1, 2)))).transpose(1, 2)

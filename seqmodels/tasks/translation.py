@@ -252,19 +252,20 @@ class Translator(Task):
     def _finish(self, split: str) -> None:
         loss = self.losses[split].compute()
         values: dict[str, Any] = {"loss": loss, "perplexity": perplexity_of(float(loss))}
-        if self._translating:
-            found = {name: float(value) for name, value in self.scores[split].compute().items()}
-            values |= found
-        else:
-            values |= self._last_scores
+        found = self._text_scores(split) if self._translating else self._last_scores
+        if not self._translating:
             self._excuse_early_stopping()
-        if split == "val" and self._translating and not self.trainer.sanity_checking:
+        elif split == "val" and not self.trainer.sanity_checking:
             self._last_scores = found
+        values |= found
         watched = (self.monitor or "loss").removeprefix("val_")
         for name, value in values.items():
             self.log(
                 f"{split}_{name}", value, prog_bar=name in (watched, "loss"), sync_dist=False, rank_zero_only=False
             )
+
+    def _text_scores(self, split: str) -> dict[str, float]:
+        return {name: float(value) for name, value in self.scores[split].compute().items()}
 
     def _excuse_early_stopping(self) -> None:
         """Gives back the patience that a score which is not new will cost."""

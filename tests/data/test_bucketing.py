@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,12 @@ def sentence_lengths(rows: int) -> np.ndarray:
     return np.random.default_rng(rows).lognormal(2.3, 0.7, rows).astype(int)
 
 
+def pair_lengths(rows: int) -> np.ndarray:
+    """Sources, and targets that are about as long."""
+    source = sentence_lengths(rows)
+    return np.stack([source, (source * np.random.default_rng(rows).uniform(0.7, 1.6, rows)).astype(int)], axis=1)
+
+
 def epochs(lengths: np.ndarray, replicas: int, epoch: int, **arguments: Any) -> list[list[Chosen]]:
     """The batches of each rank."""
     samplers = [
@@ -38,8 +45,11 @@ def epochs(lengths: np.ndarray, replicas: int, epoch: int, **arguments: Any) -> 
 @pytest.mark.parametrize("arguments", MODES.values(), ids=MODES)
 @pytest.mark.parametrize("replicas", [1, 2, 3])
 @pytest.mark.parametrize("rows", [1, 2, 6, 7, 22, 503])
-def test_every_row_counts_once_and_all_ranks_make_as_many_steps(arguments: dict[str, Any], replicas: int, rows: int):
-    lengths = sentence_lengths(rows)
+@pytest.mark.parametrize("make_lengths", [sentence_lengths, pair_lengths])
+def test_every_row_counts_once_and_all_ranks_make_as_many_steps(
+    arguments: dict[str, Any], replicas: int, rows: int, make_lengths: Callable[[int], np.ndarray]
+):
+    lengths = make_lengths(rows)
     steps = set()
     for epoch in range(4):
         ranks = epochs(lengths, replicas, epoch, **arguments)
@@ -130,6 +140,56 @@ def test_pools_leave_little_padding():
     batches = BucketSampler(lengths, shuffle=True).batches(0)
     padded = sum(len(rows) * round_time(int(lengths[rows].max())) for rows, _ in batches)
     assert pooled == pytest.approx(1 - lengths.sum() / padded)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_budget_counts_both_sides(shuffle: bool):
+    lengths = pair_lengths(503)
+    (own,) = epochs(lengths, 1, 1, max_tokens=193, shuffle=shuffle)
+    rows = 0
+    for chosen in own:
+        longest = lengths[chosen.rows].max(0)
+        steps = len(chosen.rows) * (round_time(int(longest[0])) + round_time(int(longest[1])))
+        assert steps <= 193 or len(chosen.rows) == 1
+        rows += len(chosen.rows)
+    assert rows == 503
+    assert lengths.sum() / 193 < len(own) < 2 * lengths.sum() / 193, "batches are well filled"
+
+
+def test_one_side_in_a_column_is_one_side():
+    lengths = sentence_lengths(503)
+    for arguments in MODES.values():
+        assert epochs(lengths[:, None], 2, 3, **arguments) == epochs(lengths, 2, 3, **arguments)
+
+
+def test_rows_of_a_batch_are_alike_on_both_sides():
+    lengths = pair_lengths(12544).clip(1, 160)
+    arguments: dict[str, Any] = {"shuffle": True, "batch_size": 32}
+    both = BucketSampler(lengths, **arguments)
+    padded = np.zeros(2)
+    for rows, _ in both.batches(0):
+        padded += len(rows) * np.array([round_time(int(longest)) for longest in lengths[rows].max(0)])
+    assert both.padding_share() == pytest.approx(1 - lengths.sum() / padded.sum())
+
+    def share(sort_by: np.ndarray) -> float:
+        batches = [lengths[rows] for rows, _ in BucketSampler(sort_by, **arguments).batches(0)]
+        return 1 - lengths.sum() / sum(len(batch) * batch.max(0).sum() for batch in batches)
+
+    assert both.padding_share() < 0.15 < share(lengths.sum(1))
+    assert both.padding_share() < share(lengths[:, 0])
+
+
+def test_rows_that_take_no_part_are_in_no_batch():
+    lengths = pair_lengths(101)
+    taking_part = np.flatnonzero(lengths[:, 0] % 3)
+    for arguments in MODES.values():
+        (own,) = epochs(lengths, 1, 2, rows=taking_part, **arguments)
+        assert sorted(row for chosen in own for row in chosen.rows) == taking_part.tolist()
+    chosen = BucketSampler(lengths, rows=taking_part)
+    assert chosen.padding_share() == BucketSampler(lengths[taking_part]).padding_share()
+    whole = list(chosen)
+    chosen.first = 2
+    assert list(chosen) == whole[2:]
 
 
 def test_no_rows_make_no_batches():

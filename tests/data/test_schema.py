@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from seqmodels.data.encoded import IGNORED, UNSEEN
 from seqmodels.data.readers import Example
-from seqmodels.data.schema import CharacterInput, Schema, Target, build_schema
+from seqmodels.data.schema import CharacterInput, Schema, Target, build_pair_schema, build_schema
 from seqmodels.errors import ConfigurationError, DataError
 
 TAGGED: list[Example] = [
@@ -106,6 +107,53 @@ def test_targets_may_be_left_out():
     schema = schema_of(LABELLED, "text", "label")
     assert schema.encode([{"text": "good"}], targets=False).targets is None
     assert schema_of(LABELLED, "text", None).encode(LABELLED).targets is None
+
+
+PAIRS: list[Example] = [{"text": "a cat", "target_text": "eine Katze"}, {"text": "no", "target_text": "nein"}]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_texts_to_be_written_end(shared: bool):
+    schema = build_pair_schema(Anew(PAIRS), tokenizer="word", shared=shared)
+    assert schema.shares_vocabulary is shared
+    encoded = schema.encode([*PAIRS, {"text": "", "target_text": ""}])
+    assert schema.target_tokens is not None
+    assert encoded.target_ids is not None
+    tokens = schema.target_tokens.tokenizer.tokens
+    written = [tokens(encoded.target_ids[row].tolist()) for row in range(3)]
+    assert written == [["eine", "Katze", "</s>"], ["nein", "</s>"], ["</s>"]]
+    assert schema.encode([{"text": "a"}], targets=False).target_ids is None
+    assert encoded.sides().tolist() == [[2, 3], [1, 2], [0, 1]]
+    record = schema.to_record()
+    assert _is_plain(record)
+    again = Schema.from_record(record)
+    assert again == schema
+    assert again.shares_vocabulary is shared
+    with pytest.raises(DataError, match="example 8: expected the key 'target_text', found: text"):
+        schema.encode([{"text": "a"}], first=7)
+
+
+class Anew:
+    """An iterable that is no list, as a data set on disk is none."""
+
+    def __init__(self, examples: list[Example]) -> None:
+        self.examples = examples
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+
+def test_each_side_may_have_a_recipe():
+    schema = build_pair_schema(PAIRS, tokenizer="word", target_tokenizer={"name": "character", "lowercase": True})
+    assert schema.target_tokens is not None
+    assert schema.tokens is not None
+    assert (schema.tokens.tokenizer.kind, schema.target_tokens.tokenizer.kind) == ("word", "character")
+    assert "k" in schema.target_tokens.tokenizer.vocabulary
+
+
+def test_pairs_without_a_text_on_a_side():
+    with pytest.raises(DataError, match="tokenizer 'word': the training data holds no words"):
+        build_pair_schema([{"text": "a", "target_text": ""}], tokenizer="word")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from seqmodels.data.bucketing import BucketSampler
 from seqmodels.data.labelled_sequences import LabelledSequences
-from seqmodels.data.statistics import DataStatistics, describe, format_table
+from seqmodels.data.sequence_pairs import SequencePairs
+from seqmodels.data.statistics import DataStatistics, TargetStatistics, describe, format_table
 
 TRAIN = "the\tD\ncat\tN\n\nthe\tD\nold\tA\ncat\tN\n\n"
 VALIDATION = "the\tD\ndog\tN\n\nhey\tI\n\n"
@@ -49,6 +50,50 @@ def test_measures_each_split(data: LabelledSequences):
     assert validation.unknown_characters == pytest.approx(100 * 2 / 9)  # g, y
     assert validation.labels == {"D": 1, "N": 1}
     assert validation.unseen == {"I": 1}
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> SequencePairs:
+    rows = {"train": ["a b\tx", "a\tx y z", "a b a b a\tx", "\tx"], "validation": ["a c\tx w w"], "predict": ["b"]}
+    for split, lines in rows.items():
+        (tmp_path / f"{split}.tsv").write_text("".join(f"{line}\n" for line in lines))
+    return SequencePairs(
+        {"name": "csv", "text": "s", "target_text": "t", "columns": ["s", "t"]},
+        **{split: str(tmp_path / f"{split}.tsv") for split in rows},
+        tokenizer={"name": "word", "split": "whitespace"},
+        max_length_ratio=3.0,
+        cache_dir=str(tmp_path / "cache"),
+    )
+
+
+def test_measures_both_sides_of_pairs(pairs: SequencePairs):
+    pairs.setup()
+    train, validation, predict = pairs.statistics()
+    assert (train.rows, train.steps, train.longest) == (2, 3, 2)
+    assert train.target == TargetStatistics(
+        steps=6, shortest=2, median=3, p95=pytest.approx(3.9), longest=4, unknown_tokens=0
+    )
+    assert train.dropped == {"with an empty side": 1, "beyond max_length_ratio: 3.0": 1}
+    assert train.padding == pytest.approx(100 * (1 - 9 / 12))
+    assert validation.unknown_tokens == 50
+    assert validation.target.unknown_tokens == 50
+    assert predict.target is None
+    lines = pairs.describe().splitlines()
+    assert [line[:10].strip() for line in lines[1:6]] == ["train", "target", "validation", "target", "predict"]
+    assert len({len(line) for line in lines[:6]}) == 1, "columns are aligned"
+    assert lines[0].split("  ")[-1] == "left out"
+    assert lines[1].split()[-1] == "2"
+    assert lines[6:] == [
+        "vocabulary: 6 (word)",
+        "target vocabulary: 7 (word)",
+        "pairs of train that are left out: 1 with an empty side, 1 beyond max_length_ratio: 3.0",
+    ]
+
+
+def test_a_shared_vocabulary_is_said_to_be_one(pairs: SequencePairs):
+    shared = SequencePairs(**{**pairs.arguments, "shared_vocabulary": True})
+    shared.setup("fit")
+    assert "target vocabulary: the same" in shared.describe().splitlines()
 
 
 def test_table_is_for_people(data: LabelledSequences):

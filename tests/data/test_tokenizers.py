@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -33,6 +34,11 @@ RECIPES = [
     {"name": "bpe", "vocab_size": 300},
     {"name": "bpe", "vocab_size": 300, "lowercase": True},
     {"name": "unigram", "vocab_size": 300},
+    {"name": "word", "normalization": "nfkc"},
+    {"name": "word", "normalization": "nfc", "lowercase": True},
+    {"name": "character", "normalization": "nfkc"},
+    {"name": "bpe", "vocab_size": 300, "normalization": "nfc"},
+    {"name": "unigram", "vocab_size": 300, "normalization": "nfkc", "lowercase": True},
 ]
 every_recipe = pytest.mark.parametrize("spec", RECIPES, ids=str)
 
@@ -118,6 +124,7 @@ def test_words_are_kept_word_for_word(spec):
         for word, begin, end in zip(row, row_starts, ends, strict=True):
             decoded = tokenizer.decode(row_ids[begin:end]).strip()
             wanted = (word.lower() if spec.get("lowercase") else word) or "<unk>"
+            wanted = unicodedata.normalize(spec.get("normalization", "nfc").upper(), wanted)
             assert decoded == wanted
 
 
@@ -146,6 +153,60 @@ def test_split_gives_one_word_for_each_id(text):
 
 
 SPLITTERS = [train_tokenizer(spec, texts=TEXTS) for spec in RECIPES if spec["name"] == "word"]
+
+
+EXACT = [
+    train_tokenizer(spec, texts=TEXTS)
+    for spec in ({"name": "bpe", "vocab_size": 310}, {"name": "unigram", "vocab_size": 310})
+]
+BY_CHARACTER = train_tokenizer("character", texts=TEXTS)
+KNOWN = "".join(sorted({character for text in TEXTS for character in text}))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text() | st.text(alphabet=" \t\n\u00a0e\u0301é🙂👩\u200d👩\ufe0fﬁ<pad>▁Ġ") | st.sampled_from(TEXTS))
+def test_decoding_gives_back_any_text(text):
+    for tokenizer in EXACT:
+        assert tokenizer.decode(tokenizer.encode_texts([text])[0]) == text
+        assert tokenizer.decode([*tokenizer.encode_texts([text], special=False)[0], tokenizer.eos_id]) == text
+    assert len(BY_CHARACTER.encode_texts([text])[0]) == len(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet=KNOWN))
+def test_characters_give_back_any_text_of_those_that_training_had(text):
+    assert BY_CHARACTER.decode(BY_CHARACTER.encode_texts([text])[0]) == text
+
+
+NORMALIZING = {
+    form: [
+        train_tokenizer({**spec, "normalization": form}, texts=TEXTS)
+        for spec in ({"name": "word"}, {"name": "character"}, {"name": "bpe", "vocab_size": 300})
+    ]
+    for form in ("nfc", "nfkc")
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="e\u0301éﬁＡ①½ {}\u200b"))  # old characters, of which every version of Unicode knows the form
+def test_normalization_is_that_of_unicode(text):
+    for form, tokenizers in NORMALIZING.items():
+        normal = unicodedata.normalize(form.upper(), text)
+        for tokenizer in tokenizers:
+            ids, ids_of_normal = tokenizer.encode_texts([text, normal])
+            assert ids == ids_of_normal
+        assert tokenizer.decode(ids) == normal, "the last is of bytes"
+
+
+def test_a_letter_and_its_accent_are_two_characters_or_one():
+    split, joined = "e\u0301", "é"
+    exact = train_tokenizer("character", texts=[split])
+    assert exact.tokens(exact.encode_texts([split])[0]) == ["e", "\u0301"]
+    folded = train_tokenizer({"name": "character", "normalization": "nfc"}, texts=[split])
+    assert set(folded.vocabulary) == {*SPECIAL_TOKENS, joined}
+    words = train_tokenizer({"name": "word", "normalization": "nfkc"}, texts=["ﬁne"])
+    assert words.encode_texts(["fine", "ﬁne"]) == words.encode_words([["ﬁne"], ["fine"]])[0] == [[4], [4]]
+    assert words.split(["ﬁne"]) == [["fine"]]
 
 
 def test_punctuation_is_cut_off():
@@ -185,6 +246,12 @@ def test_pretrained_keeps_its_own_special_tokens(tmp_path):
     assert tokenizer.vocab_size == 1 + max(tokenizer.vocabulary.values())
 
 
+def test_pretrained_leaves_its_special_tokens_out_where_told(tmp_path):
+    tokenizer = train_tokenizer({"name": "pretrained", "path": save_pretrained(tmp_path, **SPECIAL)}, texts=[])
+    (whole,), (bare,) = tokenizer.encode_texts(["the cat"]), tokenizer.encode_texts(["the cat"], special=False)
+    assert whole == [tokenizer.bos_id, *bare, tokenizer.eos_id]
+
+
 def test_pretrained_that_knows_a_space_before_a_word_sees_one(tmp_path):
     path = save_pretrained(tmp_path, add_prefix_space=False, **SPECIAL)
     tokenizer = train_tokenizer({"name": "pretrained", "path": path}, words=[])
@@ -219,6 +286,7 @@ def test_loading_needs_no_transformers(tmp_path):
         ({"name": "bpe", "min_count": 0}, "tokenizer 'bpe': min_count"),
         ({"name": "unigram", "vocab_size": 3}, "tokenizer 'unigram': vocab_size must be at least 260"),
         ({"name": "word", "min_count": "two"}, "tokenizer 'word': min_count must be a whole number, got 'two'"),
+        ({"name": "bpe", "normalization": "nfd"}, "normalization must be .*nfc"),
         ({"name": "wrod"}, r"unknown tokenizer 'wrod'.*did you mean 'word'"),
         ({"name": "word", "lower_case": True}, r"did you mean 'lowercase'"),
     ],

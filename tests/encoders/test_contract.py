@@ -15,6 +15,7 @@ from typing import Any
 import contract
 import pytest
 import torch
+from torch.func import functional_call
 
 from seqmodels.conformance import CHECKS, Promise, Subject, table
 from seqmodels.encoders import create_encoder, encoder_registry, list_encoders
@@ -89,6 +90,21 @@ def test_contract(variant, subjects):
     assert not [result for result in results if result.status == "broken"], table(variant, results)
     not_asked = {result.promise.replace(" ", "_") for result in results if result.status == "not applicable"}
     assert not_asked == ({"refusal"} if subjects[variant].build().causal else set(contract.CAUSAL))
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_gradcheck(variant, subjects):
+    """Over padding, by inputs and all parameters, along random directions; full ones lie beside cells and scans."""
+    encoder = subjects[variant].build().double()
+    lengths = torch.tensor([4, 2, 0])
+    names = [label for label, _ in encoder.named_parameters()]
+
+    def run(inputs, *weights):
+        outputs, state = functional_call(encoder, dict(zip(names, weights, strict=True)), (inputs, lengths))
+        return outputs, *(part for part in contract.tensors_of(state) if part.requires_grad)
+
+    inputs = torch.randn(3, 4, encoder.input_size, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(run, (inputs, *encoder.parameters()), fast_mode=True)
 
 
 @pytest.mark.parametrize("variant", sorted(VARIANTS))

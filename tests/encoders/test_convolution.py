@@ -22,3 +22,12 @@ def test_each_step_reads_its_window_and_nothing_else(causal):
 def test_an_even_window_must_be_causal():
     with pytest.raises(ConfigurationError, match="kernel_size must be odd unless causal: true, got 4"):
         create_encoder({"name": "convolution", "kernel_size": 4}, 2)
+
+
+def test_float16_saturates_without_nan():
+    torch.manual_seed(0)
+    encoder = create_encoder({"name": "convolution", "hidden_size": 7}, 5).half()
+    encoder.convolution.weight.detach().mul_(50)
+    outputs, _ = encoder((20_000 * torch.randn(3, 11, 5)).half(), torch.tensor([11, 0, 4]))
+    assert torch.isfinite(outputs).all()
+    assert outputs.max() == torch.finfo(torch.float16).max

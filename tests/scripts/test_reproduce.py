@@ -141,6 +141,7 @@ def test_all_recipes_leave_the_quickstart_out(script: ModuleType, tmp_path: Path
         ("test_accuracy", [0.9462], "94.62%"),
         ("test_accuracy", [0.94, 0.96], "95.00% ± 1.41"),
         ("test_perplexity", [78.1234], "78.123"),
+        ("test_bleu", [38.1, 38.5], "38.30 ± 0.28"),
     ],
 )
 def test_format_scores(script: ModuleType, metric: str, scores: list[float], expected: str) -> None:

@@ -75,6 +75,11 @@ class ParallelReader(Reader):
             return found
         if begin.is_file():
             return begin
+        if begin.is_dir():
+            raise DataError(
+                f"{begin}: is a folder; expected what the names of the two files begin with, such as {begin}/train for "
+                f"train.{self._source} and train.{self._target}"
+            )
         try:
             return resolve_path(f"{begin}.{self._source}")
         except DataError as error:
@@ -143,4 +148,4 @@ class ParallelReader(Reader):
 
 def _endings(begin: Path, ending: str) -> list[Path]:
     """Returns the two names that a file may have, plain and gzipped."""
-    return [begin.with_name(f"{begin.name}.{ending}"), begin.with_name(f"{begin.name}.{ending}.gz")]
+    return [Path(f"{begin}.{ending}"), Path(f"{begin}.{ending}.gz")]

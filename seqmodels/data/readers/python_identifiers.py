@@ -59,10 +59,10 @@ class PythonIdentifiers(_StandardLibrary):
             for _, line in read_lines(path):
                 yield {"text": line}
             return
-        pairs = read_pairs([path] if split is None else _library_files())
-        for text in sorted(pairs, key=lambda text: (_fraction(text, "order"), text)):
-            if split in (None, split_of_text(text)):
-                yield {"text": text, "target_text": pairs[text]} if targets else {"text": text}
+        pairs = pairs_of([read_source(path)] if split is None else _library_sources())
+        texts = [text for text in pairs if split in (None, split_of_text(text))]
+        for text in sorted(texts, key=lambda text: (_fraction(text, "order"), text)):
+            yield {"text": text, "target_text": pairs[text]} if targets else {"text": text}
 
 
 def split_of_text(text: str) -> str:
@@ -76,11 +76,11 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def read_pairs(files: Iterable[Path]) -> dict[str, str]:
-    """Returns the words, joined by spaces, of each name in files of Python by the name without what parts them."""
+def pairs_of(sources: Iterable[str]) -> dict[str, str]:
+    """Returns the words, joined by spaces, of each name in sources of Python by the name without what parts them."""
     names: Counter[str] = Counter()
-    for file in files:
-        names.update(filter(None, _NAME.findall(read_source(file))))
+    for source in sources:
+        names.update(filter(None, _NAME.findall(source)))
     ways: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for name, count in names.items():
         words = words_of(name)
@@ -89,11 +89,10 @@ def read_pairs(files: Iterable[Path]) -> dict[str, str]:
     return {text: min(counts, key=lambda way: (-counts[way], way)) for text, counts in ways.items()}
 
 
-def _library_files() -> Iterator[Path]:
+def _library_sources() -> Iterator[str]:
     """Yields the sources of the library, those of packages that not every installation has among them."""
     for _, file in _all_files(_library(), skipped=_SKIPPED - _NOT_EVERYWHERE):
         try:
-            read_source(file)
+            yield read_source(file)
         except DataError:  # a distribution may have put a file of another Python into the library
             continue
-        yield file

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from seqmodels.encoders.cells.projected import ProjectedCell, mask_recurrence, recurrent_product, saturate
+from seqmodels.encoders.cells.projected import ProjectedCell, mask_recurrence, recurrent_product
 from seqmodels.encoders.encoder import register_encoder
+from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.state import State
 
 

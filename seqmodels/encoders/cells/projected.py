@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
 from seqmodels.encoders.encoder import Cell
 from seqmodels.encoders.options import check_sizes
+from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.state import State
 
 
@@ -69,11 +69,3 @@ def recurrent_product(hidden_size: int, num_gates: int) -> nn.Linear:
 def mask_recurrence(h: Tensor, recurrent_mask: Tensor | None) -> Tensor:
     """Returns h (batch, hidden_size) as it enters the products: times the mask, if there is one."""
     return h if recurrent_mask is None else h * recurrent_mask.to(h.dtype)
-
-
-def saturate(values: Tensor) -> Tensor:
-    """Returns the values with infinities of float16 replaced by its largest number: infinities cancel to NaN later."""
-    if values.dtype is not torch.float16:
-        return values
-    largest = torch.finfo(torch.float16).max
-    return values.clamp(-largest, largest)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
 from seqmodels.encoders.parallel.positive import positive
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
 
@@ -46,4 +46,4 @@ class MinGRU(ParallelRecurrence):
         gate, candidate = widen(projected).chunk(2, dim=2)
         z = torch.sigmoid(fill_padding(gate, padded, float("-inf")))
         states, final = linear_scan(1 - z, z * positive(candidate), state)
-        return states.to(projected.dtype), final
+        return narrow(states, projected.dtype), final

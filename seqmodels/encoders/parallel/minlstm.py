@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
+from seqmodels.encoders.parallel.blocks import blocks_of, fill_block
 from seqmodels.encoders.parallel.positive import positive
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, narrow, widen
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
 
@@ -48,8 +53,37 @@ class MinLSTM(ParallelRecurrence):
 
     def _run(self, inputs: Tensor, lengths: Tensor, padded: Tensor | None, state: State) -> tuple[Tensor, State]:
         projected = self.projection(inputs)
-        forget, take, candidate = widen(projected).chunk(3, dim=2)
-        share = softplus(-forget) - softplus(-take)  # the logit of i / (f + i)
-        i = torch.sigmoid(fill_padding(share, padded, float("-inf")))
+        gates, candidate = widen(projected).split([2 * self.output_size, self.output_size], dim=2)
+        i = _Share.apply(gates, padded)
         states, final = linear_scan(1 - i, i * positive(candidate), state)
-        return states.to(projected.dtype), final
+        return narrow(states, projected.dtype), final
+
+
+class _Share(torch.autograd.Function):
+    """Computes i / (f + i) (batch, time, hidden_size) from the logits of f and i, in blocks; 0 on padded steps.
+
+    Its own logit is softplus(-a_f) - softplus(-a_i), whose slopes are -sigmoid(-a_f) and sigmoid(-a_i).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, padded: Tensor | None) -> Tensor:
+        share = gates.new_empty(*gates.shape[:2], gates.size(2) // 2)
+        for block in blocks_of(share):
+            forget, take = gates[:, block].chunk(2, dim=2)
+            logits = softplus(-forget).sub_(softplus(-take))
+            torch.sigmoid(fill_block(logits, padded, block, -math.inf), out=share[:, block])
+        ctx.save_for_backward(gates, share)
+        return share
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_share: Tensor) -> tuple[Tensor, None]:
+        gates, share = ctx.saved_tensors
+        by_gates = gates.new_empty(gates.shape)
+        for block in blocks_of(share):
+            part = share[:, block]
+            by_logits = (1 - part).mul_(part).mul_(by_share[:, block])
+            slopes = torch.sigmoid(-gates[:, block]).unflatten(2, (2, -1))  # (batch, time, gate, hidden_size)
+            torch.mul(slopes, by_logits.unsqueeze(2), out=by_gates[:, block].unflatten(2, (2, -1)))
+            by_gates[:, block, : share.size(2)].neg_()
+        return by_gates, None

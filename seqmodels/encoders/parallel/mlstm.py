@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
 from seqmodels.encoders.parallel.heads import check_heads, forget_biases
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
 from seqmodels.encoders.state import State
 
 _CHUNK = 64  # steps computed at once; the work within a chunk grows with the square of it
@@ -75,7 +75,7 @@ class MLSTM(ParallelRecurrence):
             values, *state = checkpoint(_read_chunk, *chunk, *state, use_reentrant=False, preserve_rng_state=False)
             pieces.append(values)
         outputs = torch.sigmoid(output) * torch.cat(pieces, dim=2)
-        return outputs.transpose(1, 2).flatten(2).to(projected.dtype), tuple(state)
+        return narrow(outputs.transpose(1, 2).flatten(2), projected.dtype), tuple(state)
 
 
 def _read_chunk(

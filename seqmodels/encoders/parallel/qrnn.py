@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
 from seqmodels.encoders.parallel.window import slide_window
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
@@ -53,4 +53,4 @@ class QRNN(ParallelRecurrence):
         candidate, forget, output = widen(projected).chunk(3, dim=2)
         f = torch.sigmoid(fill_padding(forget, padded, float("inf")))
         states, final = linear_scan(f, (1 - f) * torch.tanh(candidate), cell)
-        return (torch.sigmoid(output) * states).to(projected.dtype), (seen, final)
+        return narrow(torch.sigmoid(output) * states, projected.dtype), (seen, final)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from seqmodels.encoders.encoder import Encoder, check_batch
+from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.scans.linear_scan import accumulation_dtype
 from seqmodels.encoders.state import State
 from seqmodels.masking import lengths_to_mask, zero_beyond
@@ -73,8 +74,16 @@ class ParallelRecurrence(Encoder):
 
 
 def widen(values: Tensor) -> Tensor:
-    """Returns the values in the type of the states: a decay near 1 has no digits left in half precision."""
-    return values.to(accumulation_dtype(values.dtype))
+    """Returns the values in the type of the states: a decay near 1 has no digits left in half precision.
+
+    Where a product left float16, its largest number stands for infinity, of which gates would make NaN.
+    """
+    return saturate(values).to(accumulation_dtype(values.dtype))
+
+
+def narrow(outputs: Tensor, dtype: torch.dtype) -> Tensor:
+    """Returns the outputs in the type of the weights, and the largest number of float16 for those beyond it."""
+    return saturate(outputs.to(dtype))
 
 
 def fill_padding(values: Tensor, padded: Tensor | None, filling: float) -> Tensor:

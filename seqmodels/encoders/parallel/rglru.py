@@ -8,7 +8,8 @@ from torch.nn.functional import softplus
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
+from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
 
@@ -52,11 +53,11 @@ class RGLRU(ParallelRecurrence):
         return self._zeros(batch_size, self.output_size)
 
     def _run(self, inputs: Tensor, lengths: Tensor, padded: Tensor | None, state: State) -> tuple[Tensor, State]:
-        projected = self.projection(inputs)
+        projected = saturate(self.projection(inputs))
         gates = torch.sigmoid(widen(self.gates(projected)))
         slowing, opening = gates.chunk(2, dim=2)
         log_decay = slowing * (-_SHARPNESS * softplus(widen(self.fading)))
         scale = torch.expm1(2 * log_decay).neg().clamp(min=_LEAST_SQUARE).sqrt()
         values = fill_padding(scale * opening * widen(projected), padded, 0.0)
         states, final = linear_scan(fill_padding(log_decay, padded, 0.0).exp(), values, state)
-        return states.to(projected.dtype), final
+        return narrow(states, projected.dtype), final

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
+from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
 
@@ -62,9 +63,9 @@ class S6(ParallelRecurrence):
         return self._zeros(batch_size, self.output_size, self.state_size)
 
     def _run(self, inputs: Tensor, lengths: Tensor, padded: Tensor | None, state: State) -> tuple[Tensor, State]:
-        projected = self.projection(inputs)
+        projected = saturate(self.projection(inputs))
         rank = self.delta.in_features
-        low, write, read = self.selection(projected).split([rank, self.state_size, self.state_size], dim=2)
+        low, write, read = saturate(self.selection(projected)).split([rank, self.state_size, self.state_size], dim=2)
         delta = fill_padding(softplus(widen(self.delta(low))), padded, 0.0)  # a step of size 0 changes nothing
         driven = widen(projected)
         rate = -widen(self.log_rate).exp()
@@ -76,7 +77,7 @@ class S6(ParallelRecurrence):
             outputs, state = checkpoint(_read_chunk, rate, *chunk, state, use_reentrant=False, preserve_rng_state=False)
             pieces.append(outputs)
         outputs = torch.addcmul(torch.cat(pieces, dim=1), driven, widen(self.skip))
-        return outputs.to(projected.dtype), state
+        return narrow(outputs, projected.dtype), state
 
 
 def _read_chunk(

@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
 from seqmodels.encoders.parallel.heads import check_heads, forget_biases
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
 from seqmodels.encoders.state import State, where_rows
 from seqmodels.masking import last_step
 
@@ -75,7 +75,7 @@ class SLSTM(ParallelRecurrence):
         outputs = outputs.permute(2, 0, 1, 3).flatten(2)  # (batch, time, hidden_size)
         c, n, m = (part.transpose(0, 1).flatten(1) for part in final)
         h = where_rows(lengths > 0, last_step(outputs, lengths), state[0])
-        return outputs.to(projected.dtype), (h, c, n, m)
+        return narrow(outputs, projected.dtype), (h, c, n, m)
 
 
 class _StepByStep(torch.autograd.Function):

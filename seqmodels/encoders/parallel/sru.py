@@ -11,12 +11,10 @@ from torch.autograd.function import once_differentiable
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, widen
+from seqmodels.encoders.parallel.blocks import blocks_of, fill_block
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, narrow, widen
 from seqmodels.encoders.scans.linear_scan import scan
 from seqmodels.encoders.state import State
-
-# Elements that are worked on at once: few enough to stay in the processor's cache from one operation to the next.
-_BLOCK = 2**17
 
 
 @register_encoder("sru")
@@ -65,7 +63,7 @@ class SRU(ParallelRecurrence):
         straight, initial = widen(self.highway(inputs)).to(wide.dtype), state.to(wide.dtype)
         bias, weight = widen(self.bias), widen(self.state_weight)
         outputs, final = _SelfGated.apply(wide, straight, bias, weight, initial, padded, self.scale)
-        return outputs.to(projected.dtype), final
+        return narrow(outputs, projected.dtype), final
 
 
 class _SelfGated(torch.autograd.Function):
@@ -90,9 +88,9 @@ class _SelfGated(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         states, outputs = torch.empty_like(straight), torch.empty_like(straight)
         cell = initial
-        for block in _blocks(straight):
+        for block in blocks_of(straight):
             u, f_logits, r_logits = projected[:, block].chunk(3, dim=2)
-            f_logits = _fill_block(f_logits + bias[0], padded, block)
+            f_logits = fill_block(f_logits + bias[0], padded, block, math.inf)
             c = states[:, block]
             before = torch.cat([cell.unsqueeze(1), _walk(f_logits, u, weight[0], cell, c)[:, :-1]], dim=1)
             cell = c[:, -1]
@@ -109,14 +107,14 @@ class _SelfGated(torch.autograd.Function):
         by_projected, by_straight = torch.empty_like(projected), torch.empty_like(straight)
         by_bias, by_weight = torch.zeros_like(bias), torch.zeros_like(weight)
         by_cell = by_final  # by the state after the block
-        for block in _blocks(straight)[::-1]:
+        for block in blocks_of(straight)[::-1]:
             u, f_logits, r_logits = projected[:, block].chunk(3, dim=2)
             by_u, by_f, by_r = by_projected[:, block].chunk(3, dim=2)  # of the gates, by their logits
             c, by_h = states[:, block], by_outputs[:, block]
             first = initial if block.start == 0 else states[:, block.start - 1]
             before = torch.cat([first.unsqueeze(1), c[:, :-1]], dim=1)
             f_logits = torch.addcmul(f_logits + bias[0], before, weight[0])
-            f = _fill_block(f_logits, padded, block).sigmoid_()
+            f = fill_block(f_logits, padded, block, math.inf).sigmoid_()
             r = torch.addcmul(r_logits + bias[1], before, weight[1]).sigmoid_()
             open_r = 1 - r
             torch.mul(by_h, open_r, out=by_straight[:, block]).mul_(ctx.scale)
@@ -149,14 +147,3 @@ def _walk(logits: Tensor, candidates: Tensor, weight: Tensor, initial: Tensor, o
         f = logit.addcmul_(weight, cell).sigmoid_()
         cell = torch.lerp(c, cell, f, out=c)
     return out.copy_(states.transpose(0, 1))
-
-
-def _blocks(steps: Tensor) -> list[slice]:
-    """Returns the blocks of the time axis of `steps` (batch, time, hidden_size)."""
-    size = max(_BLOCK // max(steps[:, 0].numel(), 1), 1)
-    return [slice(start, start + size) for start in range(0, steps.size(1), size)]
-
-
-def _fill_block(logits: Tensor, padded: Tensor | None, block: slice) -> Tensor:
-    """Returns the logits of a block's forget gates, which are open on padded steps."""
-    return fill_padding(logits, None if padded is None else padded[:, block], math.inf)

@@ -146,3 +146,15 @@ def test_the_delimiter_that_is_given_or_told_by_the_ending_is_kept(write: Write)
 def test_lines_are_counted_from_the_first_blank_one(write: Write) -> None:
     with pytest.raises(DataError, match="piped:5: expected 2 tab-separated columns"):
         read(write("piped", "\n\nt\ty\na\tb\nc\n"), text="t", label="y")
+
+
+def test_a_text_to_be_written(write: Write) -> None:
+    path = write("x.tsv", "en\tde\na cat\teine Katze\nno\t\n")
+    reader = CsvReader(text="en", target_text="de")
+    assert list(read_examples(reader, path)) == [
+        {"text": "a cat", "target_text": "eine Katze"},
+        {"text": "no", "target_text": ""},
+    ]
+    headerless = CsvReader(text="en", target_text="de", columns=["en", "de"])
+    only_sources = write("y.tsv", "a cat\n")
+    assert list(read_examples(headerless, only_sources, targets=False)) == [{"text": "a cat"}]

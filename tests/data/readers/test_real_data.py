@@ -77,3 +77,16 @@ def test_splice_sequences_are_characters_and_padding_is_dropped() -> None:
     assert {len(example["tokens"]) for example in examples} == {60}
     assert {letter for example in examples for letter in example["tokens"]} == set("ACGTDNSR")
     assert examples[0]["id"] == "ATRINS-DONOR-521"
+
+
+@pytest.mark.skipif(not FOLDER, reason="SEQMODELS_DATA is not set")
+@pytest.mark.parametrize(
+    ("split", "pairs"), [("train", 29_000), ("val", 1_014), ("test_2016_flickr", 1_000), ("test_2017_flickr", 1_000)]
+)
+def test_multi30k_is_aligned(split: str, pairs: int) -> None:
+    reader = create_reader({"name": "parallel", "source": "en", "target": "de"})
+    examples = list(read_examples(reader, Path(FOLDER) / "multi30k" / split))
+    assert len(examples) == pairs
+    lengths = [(len(example["text"].split()), len(example["target_text"].split())) for example in examples]
+    uneven = sum(max(pair) > 3 * min(pair) for pair in lengths)
+    assert uneven < pairs / 1_000, "lines that belong together are about as long"

@@ -80,6 +80,42 @@ def test_every_kind_of_column(name: str, save: Save, tmp_path: Path) -> None:
 
 
 @every_format
+def test_texts_to_be_written_may_be_nested(name: str, save: Save, tmp_path: Path) -> None:
+    rows = [{"en.": "dotted", "pair": {"en": f"cat {n}", "de": {"DE": f"Katze {n}"}, "no": n}} for n in range(3)]
+    path = save(rows, tmp_path)
+
+    def read(**columns: str) -> list[Any]:
+        return list(read_examples(create_reader({"name": name, **columns}), path))
+
+    assert read(text="pair.en", target_text="pair.de.DE", id="pair.no")[1] == {
+        "text": "cat 1",
+        "target_text": "Katze 1",
+        "id": "1",
+    }
+    assert read(text="en.")[0] == {"text": "dotted"}, "a column whose name has a dot is itself"
+    assert list(
+        read_examples(create_reader({"name": name, "text": "pair.en", "target_text": "x"}), path, targets=False)
+    ) == [{"text": f"cat {n}"} for n in range(3)]
+    for column, message in (
+        ("pair.fr", r"x.*:1: column 'pair' has no key 'fr'; its keys are: en, de, no"),
+        ("pair.de.ED", r"x.*:1: column 'pair\.de' has no key 'ED'; its keys are: DE"),
+        ("pair.en.us", r"x.*:1: column 'pair\.en': expected the key 'us' inside, found 'cat 0'"),
+        ("pari.en", r"x.*: no column 'pari\.en'; the columns are: en\., pair"),
+        ("pair.no", r"x.*:1: column 'pair\.no': expected text, found 0"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read(text="pair.en", target_text=column)
+
+
+def test_translations_of_the_hub(tmp_path: Path) -> None:
+    features = datasets.Features({"translation": datasets.Translation(languages=["de", "en"])})
+    rows = [{"translation": {"en": "a cat", "de": "eine Katze"}}]
+    datasets.Dataset.from_list(rows, features=features).save_to_disk(tmp_path / "x")
+    reader = HuggingFaceReader(text="translation.en", target_text="translation.de")
+    assert list(read_examples(reader, tmp_path / "x")) == [{"text": "a cat", "target_text": "eine Katze"}]
+
+
+@every_format
 def test_numbers_alone_are_one_feature(name: str, save: Save, tmp_path: Path) -> None:
     path = save([{"x": [1.0, 2.0], "y": True}], tmp_path)
     reader = create_reader({"name": name, "features": "x", "label": "y"})

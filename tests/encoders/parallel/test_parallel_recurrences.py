@@ -173,8 +173,9 @@ def test_an_sru_of_one_size_has_no_matrix_on_its_highway():
 
 
 @pytest.mark.parametrize("steps", [1, 4, 11])
-def test_an_sru_goes_on_from_block_to_block(monkeypatch, steps):
-    encoder = build("sru")
+@pytest.mark.parametrize("name", ["minlstm", "sru"])
+def test_it_goes_on_from_block_to_block(monkeypatch, name, steps):
+    encoder = build(name)
     inputs = torch.randn(BATCH, 23, INPUT_SIZE).double().requires_grad_()
     lengths = torch.tensor([23, 17, 0])
     state = torch.randn(BATCH, HIDDEN_SIZE).double().requires_grad_()
@@ -186,7 +187,7 @@ def test_an_sru_goes_on_from_block_to_block(monkeypatch, steps):
         return outputs, final, *torch.autograd.grad(loss, (inputs, state, *encoder.parameters()))
 
     whole = results()
-    monkeypatch.setattr("seqmodels.encoders.parallel.sru._BLOCK", steps * BATCH * HIDDEN_SIZE)
+    monkeypatch.setattr("seqmodels.encoders.parallel.blocks._BLOCK", steps * BATCH * HIDDEN_SIZE)
     for one, other in zip(results(), whole, strict=True):
         torch.testing.assert_close(one, other, atol=1e-12, rtol=1e-12)
 
@@ -233,6 +234,23 @@ def test_the_state_of_half_precision_is_kept_in_float32(name):
     encoder = create_encoder({"name": name, "hidden_size": 4}, 3).bfloat16()
     _, state = encoder.step(torch.randn(2, 3).bfloat16(), encoder.initial_state(2))
     assert {part.dtype for part in tensors_of(state)} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float16_saturates_without_nan(name):
+    torch.manual_seed(0)
+    encoder = create_encoder({"name": name, "hidden_size": 7}, 5).half()
+    for label, parameter in encoder.named_parameters():
+        if label.endswith("weight"):
+            parameter.detach().mul_(50)
+    inputs = (20_000 * torch.randn(3, 11, 5)).half()
+    assert torch.isinf(torch.nn.functional.linear(inputs, encoder.projection.weight[:, :5])).any()
+    outputs, state = encoder(inputs, torch.tensor([11, 0, 4]))
+    assert outputs.dtype == torch.float16
+    assert torch.isfinite(outputs).all()
+    assert all(torch.isfinite(part).all() for part in tensors_of(state))
+    output, state = encoder.step(inputs[:, 0], state)
+    assert torch.isfinite(output).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
