@@ -135,7 +135,7 @@ def test_wrong_calls_are_refused(models):
             ConfigurationError, match=r"expected a list of inputs, got a single one.*predict\(\[\.\.\.\]\)"
         ):
             models["label"].predict(inputs)
-    with pytest.raises(ConfigurationError, match="tag needs a tagger, but this model is a classifier; use predict"):
+    with pytest.raises(ConfigurationError, match="tag needs a tagger, but this model gives labels; use predict"):
         models["label"].tag(["a text"])
 
 
