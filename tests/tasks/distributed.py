@@ -12,7 +12,15 @@ import torch
 from lightning.pytorch import Trainer
 from torch.optim import SGD
 
-from seqmodels import ContiguousStreams, LabelledSequences, LanguageModel, SequenceClassifier, SequenceTagger
+from seqmodels import (
+    ContiguousStreams,
+    LabelledSequences,
+    LanguageModel,
+    SequenceClassifier,
+    SequencePairs,
+    SequenceTagger,
+    Translator,
+)
 from seqmodels.callbacks.prediction_writer import PredictionWriter
 
 
@@ -52,6 +60,7 @@ def main(folder: Path, devices: int) -> None:
             found[kind]["equal_weights"] = len(set(totals)) == 1
             found[kind]["finite"] = bool(torch.isfinite(total))
     found["streams"] = streams(folder, devices)
+    found["pairs"] = pairs(folder, devices)
     if trainer.is_global_zero:
         print(json.dumps(found))
 
@@ -83,6 +92,30 @@ def streams(folder: Path, devices: int) -> dict[str, float]:
         "weights": float(weights),
         "state": sum(float(tensor.abs().sum()) for of_process in state for tensor in of_process),
     }
+
+
+def pairs(folder: Path, devices: int) -> dict[str, float]:
+    """Fits a translator on pairs, then scores the one of the checkpoint."""
+    paths = {split: str(folder / "pairs") for split in ("train", "validation", "test")}
+    data = SequencePairs({"name": "parallel", "source": "in", "target": "out"}, **paths, tokenizer="word", batch_size=3)
+    data.use_checkpoint(folder / "pairs.ckpt")
+    trainer = Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        max_epochs=2,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    task = Translator.load_from_checkpoint(folder / "pairs.ckpt", translate_every_n_epochs=2, translate_sentences=5)
+    found = {
+        **trainer.validate(task, datamodule=data, verbose=False)[0],
+        **trainer.test(task, datamodule=data, verbose=False)[0],
+    }
+    trainer.fit(task, datamodule=data)
+    return found
 
 
 if __name__ == "__main__":

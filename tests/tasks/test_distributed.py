@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from seqmodels import SequencePairs, Translator
+
 
 def run(folder, devices):
     script = Path(__file__).parent / "distributed.py"
@@ -28,6 +30,7 @@ def run(folder, devices):
 
 def test_two_processes_score_as_one(toy, checkpoints):
     assert checkpoints["label"].exists()
+    write_pairs(toy)
     one, two = run(toy.folder, 1), run(toy.folder, 2)
     for kind in ("label", "tags", "entities"):
         assert two[kind] == pytest.approx(one[kind], abs=1e-6), kind
@@ -36,8 +39,23 @@ def test_two_processes_score_as_one(toy, checkpoints):
         assert [strip(line) for line in files[0].splitlines()] == [strip(line) for line in files[1].splitlines()]
         assert len(files[0].splitlines()) == 11
     assert two["streams"] == pytest.approx(one["streams"], rel=1e-5)  # whole streams, the same whoever owns them
+    assert two["pairs"] == pytest.approx(one["pairs"], rel=1e-5)
+    assert one["pairs"]["test_bleu"] > 0
     assert two["label"]["equal_weights"]
     assert two["label"]["finite"]
+
+
+def write_pairs(toy):
+    """Writes eleven pairs, and a translator of them that is trained a little."""
+    rows = [" ".join("abcdefg"[(row * place) % 7] for place in range(1, 2 + row % 4)) for row in range(11)]
+    for side, lines in (("in", rows), ("out", [row[::-1] for row in rows])):
+        (toy.folder / f"pairs.{side}").write_text("".join(f"{line}\n" for line in lines))
+    reader = {"name": "parallel", "source": "in", "target": "out"}
+    data = SequencePairs(reader, train=str(toy.folder / "pairs"), tokenizer="word", batch_size=3)
+    small = {"encoder": {"name": "gru", "hidden_size": 7}, "decoder": {"layer": {"name": "gru", "hidden_size": 5}}}
+    task = Translator(**small, optimizer={"class_path": "torch.optim.Adam", "init_args": {"lr": 0.05, "fused": True}})
+    trainer, _, _ = toy.fit("pairs", task=task, data=data, max_steps=30)
+    trainer.save_checkpoint(toy.folder / "pairs.ckpt")
 
 
 def strip(line):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
-from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
+from seqmodels.encoders.parallel.blocks import blocks_of, fill_block
+from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, narrow, widen
 from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
@@ -54,10 +58,50 @@ class RGLRU(ParallelRecurrence):
 
     def _run(self, inputs: Tensor, lengths: Tensor, padded: Tensor | None, state: State) -> tuple[Tensor, State]:
         projected = saturate(self.projection(inputs))
-        gates = torch.sigmoid(widen(self.gates(projected)))
-        slowing, opening = gates.chunk(2, dim=2)
-        log_decay = slowing * (-_SHARPNESS * softplus(widen(self.fading)))
-        scale = torch.expm1(2 * log_decay).neg().clamp(min=_LEAST_SQUARE).sqrt()
-        values = fill_padding(scale * opening * widen(projected), padded, 0.0)
-        states, final = linear_scan(fill_padding(log_decay, padded, 0.0).exp(), values, state)
+        rate = -_SHARPNESS * softplus(widen(self.fading))
+        decay, values = _Gated.apply(widen(self.gates(projected)), widen(projected), rate, padded)
+        states, final = linear_scan(decay, values, state)
         return narrow(states, projected.dtype), final
+
+
+class _Gated(torch.autograd.Function):
+    """Computes a and sqrt(1 - a^2) * (i * x), each (batch, time, hidden_size), in blocks; 1 and 0 on padded steps.
+
+    gates (batch, time, 2 * hidden_size) are the logits of r and i, driven (batch, time, hidden_size) is x, rate
+    (hidden_size,) is log a for r = 1. The slope of sqrt(1 - a^2) by log a is -a^2 / sqrt(1 - a^2).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, driven: Tensor, rate: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
+        decay, values = torch.empty_like(driven), torch.empty_like(driven)
+        for block in blocks_of(driven):
+            r, i = torch.sigmoid(gates[:, block]).chunk(2, dim=2)
+            log_decay = fill_block(r * rate, padded, block, 0.0)
+            torch.exp(log_decay, out=decay[:, block])
+            scale = torch.expm1(2 * log_decay).neg_().clamp_(min=_LEAST_SQUARE).sqrt_()
+            values[:, block] = fill_block(scale.mul_(i).mul_(driven[:, block]), padded, block, 0.0)
+        ctx.save_for_backward(gates, driven, rate, padded, decay)
+        return decay, values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_decay: Tensor, by_values: Tensor) -> tuple[Tensor | None, ...]:
+        gates, driven, rate, padded, decay = ctx.saved_tensors
+        by_gates, by_driven, by_rate = torch.empty_like(gates), torch.empty_like(driven), torch.zeros_like(rate)
+        for block in blocks_of(driven):
+            r, i = torch.sigmoid(gates[:, block]).chunk(2, dim=2)
+            by_r, by_i = by_gates[:, block].chunk(2, dim=2)
+            square = torch.expm1(2 * r * rate).neg_()
+            scale = square.clamp(min=_LEAST_SQUARE).sqrt_()
+            by_value = fill_block(by_values[:, block], padded, block, 0.0)
+            opened = by_value * i
+            torch.mul(opened, scale, out=by_driven[:, block])
+            torch.mul(by_driven[:, block], driven[:, block], out=by_i).mul_(1 - i)
+            by_scale = opened.mul_(driven[:, block])
+            a = decay[:, block]
+            by_square = by_scale.mul_(a).div_(scale).masked_fill_(square < _LEAST_SQUARE, 0.0)
+            by_log = fill_block((by_decay[:, block] - by_square).mul_(a), padded, block, 0.0)
+            by_log = by_log * r
+            by_rate += by_log.sum((0, 1))
+            torch.mul(by_log, rate, out=by_r).mul_(1 - r)
+        return by_gates, by_driven, by_rate, None

@@ -173,7 +173,7 @@ def test_an_sru_of_one_size_has_no_matrix_on_its_highway():
 
 
 @pytest.mark.parametrize("steps", [1, 4, 11])
-@pytest.mark.parametrize("name", ["minlstm", "sru"])
+@pytest.mark.parametrize("name", ["minlstm", "rglru", "sru"])
 def test_it_goes_on_from_block_to_block(monkeypatch, name, steps):
     encoder = build(name)
     inputs = torch.randn(BATCH, 23, INPUT_SIZE).double().requires_grad_()
