@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from seqmodels.errors import ConfigurationError
+from seqmodels.first_derivative import first_derivative_only
 from seqmodels.losses import at_least_float32
 from seqmodels.masking import lengths_to_mask, reverse_within, zero_beyond
 from seqmodels.tags import Constraints
@@ -224,7 +225,7 @@ class _LogPartition(torch.autograd.Function):
         return log_partition.to(at_least_float32(logits).dtype)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:  # type: ignore[override]
         logits, start, transitions, end, lengths, forward, backward, log_partition = ctx.saved_tensors
         gradient = gradient.to(forward.dtype)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from seqmodels.errors import ConfigurationError
+from seqmodels.first_derivative import first_derivative_only
 from seqmodels.losses import at_least_float32
 
 # A chunk's rows: with fewer the matrix products are slow, with more nothing is gained (measured on a CPU). Its logits
@@ -132,7 +133,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return loss * share
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         # Not in place: the graph may be kept and walked again.
         scaled = [None if part is None else part * gradient.to(part.dtype) for part in ctx.saved_tensors]

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "seqmodels"
 LAYERS = (
     ("errors",),
     ("argument_types",),
-    ("masking", "registry", "precision", "checkpoint_file", "listing", "processes"),
+    ("masking", "first_derivative", "registry", "precision", "checkpoint_file", "listing", "processes"),
     ("data", "encoders", "embedders", "attention", "pooling", "crf", "tags", "dropout", "losses"),
     ("linear_cross_entropy", "activation_regularization", "neural_cache", "dynamic_evaluation"),
     ("heads",),

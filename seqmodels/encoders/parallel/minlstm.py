@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from seqmodels.encoders.encoder import register_encoder
@@ -17,6 +16,7 @@ from seqmodels.encoders.parallel.positive import positive
 from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, narrow, widen
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
+from seqmodels.first_derivative import first_derivative_only
 
 
 @register_encoder("minlstm")
@@ -76,7 +76,7 @@ class _Share(torch.autograd.Function):
         return share
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, by_share: Tensor) -> tuple[Tensor, None]:
         gates, share = ctx.saved_tensors
         by_gates = gates.new_empty(gates.shape)

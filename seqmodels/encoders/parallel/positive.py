@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from seqmodels.first_derivative import first_derivative_only
 
 
 def positive(values: Tensor) -> Tensor:
@@ -28,7 +29,7 @@ class _Positive(torch.autograd.Function):
         return result
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, by_result: Tensor) -> Tensor:
         (result,) = ctx.saved_tensors
         slope = torch.addcmul(result, result, result, value=-1).masked_fill_(result >= 0.5, 1)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from seqmodels.encoders.encoder import register_encoder
@@ -16,6 +15,7 @@ from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, narrow, w
 from seqmodels.encoders.saturation import saturate
 from seqmodels.encoders.scans.linear_scan import linear_scan
 from seqmodels.encoders.state import State
+from seqmodels.first_derivative import first_derivative_only
 
 _SHARPNESS = 8.0  # c of the paper
 _SLOWEST, _FASTEST = 0.999, 0.9  # of the decays of a new network, with an open gate
@@ -84,7 +84,7 @@ class _Gated(torch.autograd.Function):
         return decay, values
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, by_decay: Tensor, by_values: Tensor) -> tuple[Tensor | None, ...]:
         gates, driven, rate, padded, decay = ctx.saved_tensors
         by_gates, by_driven, by_rate = torch.empty_like(gates), torch.empty_like(driven), torch.zeros_like(rate)

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import logsigmoid
 
 from seqmodels.encoders.encoder import register_encoder
@@ -15,6 +14,7 @@ from seqmodels.encoders.options import check_sizes
 from seqmodels.encoders.parallel.heads import check_heads, forget_biases
 from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, fill_padding, narrow, widen
 from seqmodels.encoders.state import State, where_rows
+from seqmodels.first_derivative import first_derivative_only
 from seqmodels.masking import last_step
 
 # The scale of an empty memory. Any does, as the first step divides it out, but a low one leaves that step its digits.
@@ -108,7 +108,7 @@ class _StepByStep(torch.autograd.Function):
         return torch.stack(hs[1:]), c, n, m
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, by_outputs: Tensor, by_c: Tensor, by_n: Tensor, by_m: Tensor) -> tuple[Tensor, ...]:
         weight, hs, cs, ns, z, i, f, o, slope, kept_wins = ctx.saved_tensors
         divisor = ns[1:].clamp(min=1)

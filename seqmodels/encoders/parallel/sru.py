@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from seqmodels.encoders.encoder import register_encoder
 from seqmodels.encoders.options import check_sizes
@@ -15,6 +14,7 @@ from seqmodels.encoders.parallel.blocks import blocks_of, fill_block
 from seqmodels.encoders.parallel.recurrence import ParallelRecurrence, narrow, widen
 from seqmodels.encoders.scans.linear_scan import scan
 from seqmodels.encoders.state import State
+from seqmodels.first_derivative import first_derivative_only
 
 
 @register_encoder("sru")
@@ -101,7 +101,7 @@ class _SelfGated(torch.autograd.Function):
         return outputs, cell.clone()
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: Any, by_outputs: Tensor, by_final: Tensor) -> tuple[Tensor | None, ...]:
         projected, straight, bias, weight, initial, padded, states = ctx.saved_tensors
         by_projected, by_straight = torch.empty_like(projected), torch.empty_like(straight)

@@ -11,9 +11,10 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 from seqmodels.encoders.scans.triton_scan import can_scan_on_device, scan_on_device
+from seqmodels.first_derivative import first_derivative_only
 
 # Steps walked one after another while all chunks of a block advance together; elements of a block, which stays in the
 # processor's cache between the two walks over it; elements of a step from which a walk over single steps is as fast.
@@ -56,7 +57,7 @@ class _LinearScan(torch.autograd.Function):
         return states, states[:, -1].clone()
 
     @staticmethod
-    @once_differentiable
+    @first_derivative_only
     def backward(ctx: FunctionCtx, by_states: Tensor, by_final: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         decay, states, initial = cast("tuple[Tensor, Tensor, Tensor]", ctx.saved_tensors)  # type: ignore[attr-defined]
         by_values = gradient_scan(decay, by_states, by_final)
