@@ -8,6 +8,10 @@ from torch import Tensor
 from seqmodels.encoders import State, map_state
 
 CLOSE = 2e-5  # float32: rounding of a few steps in another order
+NOT_FINITE = (
+    "results of ordinary inputs are NaN or infinite: look at how parameters begin (torch.empty holds anything), at "
+    "divisions by 0, and at logarithms and roots of it"
+)
 CLOSE_GRADIENTS = 1e-4  # float32: sums over all steps of all rows
 
 
@@ -43,8 +47,10 @@ class Evidence:
         """Expects the same shape, and |found - expected| <= bound * (1 + |expected|) for each number.
 
         Raises:
-            BrokenPromiseError: it is not so, which NaN never is.
+            BrokenPromiseError: it is not so, which NaN never is; or what is expected, the result of an ordinary batch,
+                is not finite itself.
         """
+        self.finite(expected, NOT_FINITE)
         if found.shape != expected.shape:
             raise BrokenPromiseError(f"{mend} (expected the shape {tuple(expected.shape)}, got {tuple(found.shape)})")
         self.within(relative_difference(found, expected), mend, bound=bound)
@@ -114,14 +120,3 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
     found, expected = found.detach().double(), expected.detach().double()
     difference = (found - expected).abs() / (1 + expected.abs())
     return float(difference.nan_to_num(nan=float("inf")).max())
-
-
-def tensors_of(state: State) -> list[Tensor]:
-    """Returns the tensors that lie in a state.
-
-    Raises:
-        TypeError: something other than a tensor, tuple, list, dict or None lies in it.
-    """
-    found: list[Tensor] = []
-    map_state(lambda tensor: found.append(tensor) or tensor, state)  # type: ignore[func-returns-value]
-    return found

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqmodels.conformance.evidence import Evidence, relative_difference, tensors_of
+from seqmodels.conformance.evidence import Evidence, relative_difference
 from seqmodels.conformance.subject import Subject, read
-from seqmodels.encoders import Encoder, State
+from seqmodels.encoders import Encoder, State, tensors_of
 
 EPSILON = 1e-6  # of the differences in float64: their error is about 1e-9
 CLOSE_SLOPES = 1e-5

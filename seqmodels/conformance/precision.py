@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from seqmodels.conformance.evidence import Evidence, NotApplicableError, tensors_of
+from seqmodels.conformance.evidence import Evidence, NotApplicableError
 from seqmodels.conformance.gradients import derive
 from seqmodels.conformance.subject import Subject, read
+from seqmodels.encoders import tensors_of
 
 CLOSE_BFLOAT16 = 0.08  # three digits, over eleven steps
 CLOSE_FLOAT16 = 0.02

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import torch
 
-from seqmodels.conformance.evidence import BrokenPromiseError, Evidence, tensors_of
+from seqmodels.conformance.evidence import NOT_FINITE, BrokenPromiseError, Evidence
 from seqmodels.conformance.subject import Subject, read
+from seqmodels.encoders import Encoder, State, map_state, tensors_of
 from seqmodels.errors import ConfigurationError
 from seqmodels.masking import lengths_to_mask
 
@@ -23,12 +24,10 @@ def construction(subject: Subject, evidence: Evidence) -> None:
 
 
 def sizes(subject: Subject, evidence: Evidence) -> None:
-    """Outputs and summary have the published sizes, the state's tensors have batch first, inputs are left alone."""
+    """Outputs and summary have the published sizes, the state has batch first, inputs and states are left alone."""
     encoder = subject.build()
     inputs, lengths = subject.batch(encoder)
-    before = inputs.clone()
     outputs, state = read(encoder, inputs, lengths)
-    evidence.true(torch.equal(inputs, before), "forward changes its inputs in place: write to a copy")
     shape = tuple(encoder.summary(outputs, lengths).shape)
     evidence.true(
         shape == (5, encoder.output_size),
@@ -44,6 +43,26 @@ def sizes(subject: Subject, evidence: Evidence) -> None:
             f"the state holds a tensor of shape {tuple(part.shape)} for a batch of 5: make batch its first axis "
             f"(nn.LSTM and nn.GRU put layers first: transpose theirs)",
         )
+    if encoder.causal:
+        _check_state_left(subject, evidence, encoder)
+
+
+@torch.no_grad()
+def _check_state_left(subject: Subject, evidence: Evidence, encoder: Encoder) -> None:
+    inputs, lengths = subject.batch(encoder)
+    calls: dict[str, Callable[[State], object]] = {
+        "step": lambda state: encoder.step(inputs[:, 0], state),
+        "forward": lambda state: read(encoder, inputs, lengths, state),
+    }
+    for what, call in calls.items():
+        state = encoder.initial_state(5)
+        before = map_state(torch.clone, state)
+        call(state)
+        evidence.true(
+            all(map(torch.equal, tensors_of(state), tensors_of(before))),
+            f"{what} changes the state that it is given in place: make new tensors; rows that have ended, and beams, "
+            f"still need the old ones",
+        )
 
 
 @torch.no_grad()
@@ -56,10 +75,10 @@ def real_steps(subject: Subject, evidence: Evidence) -> None:
     for word, steps in (("first", torch.zeros_like(lengths)), ("last", lengths - 1)):
         evidence.true(
             bool((outputs[rows, steps[rows]] != 0).any()),
-            f"the {word} real step of every row is zero: the mask is off by one; step t is real where t < length "
-            f"(seqmodels.masking.lengths_to_mask)",
+            f"the {word} real step of every row is zero: the mask is off by one, as step t is real where t < length "
+            f"(seqmodels.masking.lengths_to_mask); or step returns the state that it was given as its output",
         )
-    evidence.finite(outputs[lengths_to_mask(lengths, 11)], "outputs of normal inputs are NaN or infinite")
+    evidence.finite(outputs[lengths_to_mask(lengths, 11)], NOT_FINITE)
 
 
 def wrong_shapes(subject: Subject, evidence: Evidence) -> None:

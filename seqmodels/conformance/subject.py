@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqmodels.conformance.evidence import BrokenPromiseError, tensors_of
+from seqmodels.conformance.evidence import BrokenPromiseError
 from seqmodels.encoders import (
     Cell,
     Encoder,
@@ -20,6 +20,7 @@ from seqmodels.encoders import (
     create_encoder,
     encoder_registry,
     pretrained_embedding_size,
+    tensors_of,
 )
 from seqmodels.errors import ConfigurationError
 
@@ -116,9 +117,12 @@ def read(encoder: Encoder, inputs: Tensor, lengths: Tensor, state: State | None 
     """Returns the encoder's outputs and state.
 
     Raises:
-        BrokenPromiseError: `forward` does not return such a pair, or outputs of another shape.
+        BrokenPromiseError: `forward` returns no such pair, or outputs of another shape, or it changes its inputs.
     """
+    before = inputs.detach().clone()
     result = encoder(inputs, lengths, state)
+    if not torch.equal(before.nan_to_num(), inputs.detach().nan_to_num()):
+        raise BrokenPromiseError("forward changes its inputs in place: write to a copy")
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[0], Tensor):
         raise BrokenPromiseError(
             f"forward returns {_kind(result)}: return the pair (outputs, state), state being None if there is none"

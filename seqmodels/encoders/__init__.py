@@ -22,7 +22,7 @@ from seqmodels.encoders.parallel import MLSTM, QRNN, RGLRU, S6, SLSTM, SRU, MinG
 from seqmodels.encoders.pretrained import PretrainedEncoder, pretrained_embedding_size, resolve_pretrained
 from seqmodels.encoders.rnn import RNN
 from seqmodels.encoders.stacked import Stacked
-from seqmodels.encoders.state import State, detach_state, map_state, select_rows, where_rows
+from seqmodels.encoders.state import State, detach_state, map_state, select_rows, tensors_of, where_rows
 from seqmodels.encoders.unrolled import Unrolled
 
 __all__ = [
@@ -57,5 +57,6 @@ __all__ = [
     "register_encoder",
     "resolve_pretrained",
     "select_rows",
+    "tensors_of",
     "where_rows",
 ]

@@ -39,6 +39,17 @@ def map_state(function: Callable[..., Tensor], state: State, *others: State) -> 
     raise TypeError(f"a state holds tensors in tuples, lists and dicts; found {type(state).__name__}")
 
 
+def tensors_of(state: State) -> list[Tensor]:
+    """Returns the tensors that lie in a state.
+
+    Raises:
+        TypeError: something other than a tensor, tuple, list, dict or None lies in it.
+    """
+    found: list[Tensor] = []
+    map_state(lambda tensor: found.append(tensor) or tensor, state)  # type: ignore[func-returns-value]
+    return found
+
+
 def select_rows(state: State, indices: Tensor) -> State:
     """Returns the rows of a state that `indices` (rows,) int64 name, in that order; a row may come more than once."""
     return map_state(lambda values: values.index_select(0, indices), state)

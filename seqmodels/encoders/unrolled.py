@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from seqmodels.encoders.encoder import Cell, Encoder, check_batch
-from seqmodels.encoders.state import State, where_rows
+from seqmodels.encoders.state import State, tensors_of, where_rows
 from seqmodels.errors import ConfigurationError
 from seqmodels.masking import lengths_to_mask, zero_beyond
 
@@ -44,9 +44,10 @@ class Unrolled(Encoder):
         shortest = _shortest(lengths)
         outputs = []
         for time, (step, mask) in enumerate(zip(steps, masks, strict=True)):
-            output, following = self.cell.step_projected(step, state)
+            stepped = self.cell.step_projected(step, state)
             if time == 0:
-                self._check_step(inputs.size(0), output, state, following)
+                self._check_step(inputs.size(0), stepped, state)
+            output, following = stepped
             state = following if time < shortest else where_rows(mask, following, state)
             outputs.append(output)
         return zero_beyond(torch.stack(outputs, dim=1), lengths), state
@@ -61,22 +62,36 @@ class Unrolled(Encoder):
         Raises:
             ConfigurationError: the cell returns other shapes than it should.
         """
-        output, following = self.cell.step(inputs, state)
-        self._check_step(inputs.size(0), output, state, following)
+        stepped = self.cell.step(inputs, state)
+        self._check_step(inputs.size(0), stepped, state)
+        output, following = stepped
         return output, following
 
-    def _check_step(self, batch_size: int, output: Tensor, state: State, following: State) -> None:
+    def _check_step(self, batch_size: int, stepped: object, state: State) -> None:
         name = type(self.cell).__name__
+        if not isinstance(stepped, tuple | list) or len(stepped) != 2:
+            raise ConfigurationError(
+                f"{name}.step: expected the pair (output, next state), in this order, got "
+                f"{f'{len(stepped)} values' if isinstance(stepped, tuple | list) else f'a {type(stepped).__name__}'}"
+            )
+        output, following = stepped
         if _layout_of(output) != (batch_size, self.output_size):
             raise ConfigurationError(
                 f"{name}.step: expected an output of shape {(batch_size, self.output_size)}, which is (batch, "
-                f"output_size), got {_layout_of(output)}; return that, or pass another output_size to super().__init__"
+                f"output_size), got {_layout_of(output)}; return (output, next state), in this order, or pass another "
+                f"output_size to super().__init__"
             )
         if _layout_of(following) != _layout_of(state):
             raise ConfigurationError(
                 f"{name}.step: expected a next state built as the one that it is given, of shapes {_layout_of(state)}, "
                 f"got {_layout_of(following)}; the first axis is batch, in `initial_state` too"
             )
+        for part in tensors_of(state):
+            if part.dim() == 0 or part.size(0) != batch_size:
+                raise ConfigurationError(
+                    f"{name}: expected each tensor of the state to have batch, {batch_size}, as its first axis, got "
+                    f"the shape {tuple(part.shape)}; make it so in `initial_state` and in `step`"
+                )
 
 
 def _layout_of(state: State) -> Any:

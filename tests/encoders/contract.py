@@ -8,9 +8,9 @@ from collections.abc import Callable
 import torch
 
 from seqmodels.conformance import CHECKS, Promise, Subject
-from seqmodels.conformance.evidence import CLOSE, tensors_of
+from seqmodels.conformance.evidence import CLOSE
 from seqmodels.conformance.subject import LENGTHS as ROWS
-from seqmodels.encoders import Encoder, map_state
+from seqmodels.encoders import Encoder, map_state, tensors_of
 
 __all__ = ["CAUSAL", "FOR_ALL", "FOR_CAUSAL", "LENGTHS", "SLOW", "assert_states_close", "tensors_of"]
 

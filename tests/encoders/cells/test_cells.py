@@ -221,6 +221,33 @@ def test_an_output_that_is_no_tensor_is_named():
         encoder(torch.zeros(3, 2, 5), torch.tensor([2, 1, 0]))
 
 
+@pytest.mark.parametrize(
+    ("returned", "got"), [(torch.zeros(2, 7), "a Tensor"), ((torch.zeros(2, 7),) * 3, "3 values"), (None, "a NoneType")]
+)
+def test_a_step_that_returns_no_pair_is_told_so(returned, got):
+    class NoPair(Faulty):
+        def step(self, inputs, state):
+            return returned
+
+    encoder = Unrolled(NoPair(5, output=None, state=None))
+    message = rf"NoPair.step: expected the pair \(output, next state\), in this order, got {got}"
+    with pytest.raises(ConfigurationError, match=message):  # a tensor of two rows would unpack into two
+        encoder(torch.zeros(2, 3, 5), torch.tensor([3, 1]))
+    with pytest.raises(ConfigurationError, match=message):
+        encoder.step(torch.zeros(2, 5), encoder.initial_state(2))
+
+
+def test_a_state_without_batch_first_is_told_so():
+    class LayersFirst(Faulty):
+        def initial_state(self, batch_size):
+            return torch.zeros(1, batch_size, 7)
+
+    encoder = Unrolled(LayersFirst(5, output=torch.zeros(3, 7), state=torch.zeros(1, 3, 7)))
+    message = r"LayersFirst: expected each tensor of the state to have batch, 3, as its first axis, got .*\(1, 3, 7\)"
+    with pytest.raises(ConfigurationError, match=message):
+        encoder(torch.zeros(3, 2, 5), torch.tensor([2, 1, 0]))
+
+
 def test_a_cell_that_forgets_its_output_size_is_told_so():
     with pytest.raises(ConfigurationError, match=r"Nameless'.*output_size"):
         create_encoder(f"{__name__}.Nameless", 5)
