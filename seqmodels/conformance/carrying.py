@@ -29,7 +29,8 @@ def causality(subject: Subject, evidence: Evidence) -> None:
         )
         evidence.true(
             not torch.equal(others[0, time:], outputs[0, time:]),
-            "outputs do not change with the inputs: forward does not read them",
+            f"the outputs from step {time + 1} on do not change with the inputs of these steps: forward does not read "
+            f"them, or step returns the old state as its output, not the new one",
         )
 
 

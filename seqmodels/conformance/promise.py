@@ -23,6 +23,7 @@ Status = Literal["kept", "broken", "not applicable"]
 
 LIBRARIES = tuple(f"{folder}{os.sep}" for folder in (Path(torch.__file__).parent, Path(__file__).parents[1]))
 STANDARD_LIBRARY = sysconfig.get_paths()["stdlib"] + os.sep
+SAME_FORMAT = "make tensors by new_zeros, or of inputs.dtype, and keep weights in parameters or buffers"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ class Promise:
 def describe(error: Exception, subject: Subject) -> str:
     """Returns an error's type and message, with the line of the user's file that it comes from."""
     lines = str(error).strip().splitlines() or ["no message"]
-    return f"{type(error).__name__}: {lines[0]} ({_line_of(error) or _place_of(subject)})"
+    found = f"{type(error).__name__}: {lines[0]} ({_line_of(error) or _place_of(subject)})"
+    return f"{found}; {SAME_FORMAT}" if isinstance(error, RuntimeError) and "dtype" in lines[0] else found
 
 
 def _line_of(error: BaseException | None) -> str:

@@ -16,7 +16,8 @@ PLAIN = "\033[0m"
 def table(name: str, results: Sequence[Result], *, colours: bool = False) -> str:
     """Returns a line for each promise, then what is promised and what to mend for each broken one.
 
-    Promises that are broken in the same way, but for its numbers, are explained once.
+    Promises that are broken in the same way, but for its numbers, are explained once; those that may be broken because
+    the same batch does not give the same again, not at all.
 
     Args:
         name: the encoder's.
@@ -37,15 +38,35 @@ def table(name: str, results: Sequence[Result], *, colours: bool = False) -> str
 
 
 def _explanations(results: Sequence[Result]) -> list[str]:
+    broken = [result for result in results if result.status == "broken"]
+    following = _consequences(broken)
     alike: dict[str, list[Result]] = {}
-    for result in results:
-        if result.status == "broken":
+    for result in broken:
+        if result not in following:
             alike.setdefault(re.sub(r"\d+", "#", result.found), []).append(result)
     lines = []
     for same in alike.values():
-        names = ", ".join(result.promise for result in same)
-        lines += ["", names, *(f"  {line}" for line in same[0].explanation.split("\n"))]
+        lines += ["", _names(same), *(f"  {line}" for line in same[0].explanation.split("\n"))]
+    if following:
+        lines += [
+            "",
+            _names(following),
+            "  found: may follow from `repeatable`, as what changes from call to call differs in every comparison; "
+            "mend that, and check again",
+        ]
     return lines
+
+
+def _consequences(broken: Sequence[Result]) -> list[Result]:
+    """Returns the comparisons of numbers that say nothing, where the same batch does not give the same again."""
+    if not any(result.promise == "repeatable" and result.difference is not None for result in broken):
+        return []
+    others = {"repeatable", "linear time"}
+    return [result for result in broken if result.difference is not None and result.promise not in others]
+
+
+def _names(results: Sequence[Result]) -> str:
+    return ", ".join(result.promise for result in results)
 
 
 def _number(value: float | None) -> str:

@@ -69,6 +69,33 @@ class WritesIntoItsInputs(Sound):
         return inputs.clone()
 
 
+class WritesIntoItsState(Sound):
+    def advance(self, inputs, state):
+        output, following = super().advance(inputs, state)
+        state.copy_(following)
+        return output, state
+
+
+class ReturnsTheOldState(Sound):
+    def advance(self, inputs, state):
+        return state, super().advance(inputs, state)[1]
+
+
+class StartsAnyhow(Sound):
+    def __init__(self, input_size: int) -> None:
+        super().__init__(input_size)
+        self.rate = nn.Parameter(torch.full((7,), float("nan")))  # as torch.empty may hold
+
+    def advance(self, inputs, state):
+        h = self.rate * super().advance(inputs, state)[0]
+        return h, h
+
+
+class DropsAlways(Sound):
+    def advance(self, inputs, state):
+        return super().advance(inputs, nn.functional.dropout(state, 0.5))
+
+
 class ChecksNothing(Sound):
     def forward(self, inputs, lengths, state=None):
         lengths = lengths.new_zeros(inputs.size(0)).index_copy(0, torch.arange(lengths.size(0)), lengths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 from unittest import SkipTest
@@ -64,7 +65,7 @@ BROKEN = {
     "DerivesWrongly": ("derivatives", "the gradient by the inputs is not that of the function", True),
     "StartsInFloat32": (
         "bfloat16",
-        r"mat1 and mat2 must have the same dtype.*broken_encoders\.py:\d+, in advance",
+        r"mat1 and mat2 must have the same dtype.*broken_encoders\.py:\d+, in advance\); make tensors by new_zeros",
         False,
     ),
     "OverflowsInFloat16": ("float16", "inputs 30 times as large.*sigmoid, softplus or logsigmoid", True),
@@ -140,6 +141,40 @@ def test_an_error_of_a_cell_is_told_with_its_place_and_once():
     assert "in advance)" in text
     assert "Traceback" not in text
     assert "second line" not in text
+
+
+def test_inputs_that_are_changed_are_told_wherever_they_are_read():
+    results = results_of(broken_encoders.WritesIntoItsInputs)
+    assert (
+        results["row order"].found == results["sizes"].found == "forward changes its inputs in place: write to a copy"
+    )
+
+
+def test_a_state_that_is_changed_is_told():
+    found = results_of(broken_encoders.WritesIntoItsState)["sizes"].found
+    assert found.startswith("step changes the state that it is given in place: make new tensors")
+
+
+def test_an_output_that_comes_a_step_late_is_told():
+    results = results_of(broken_encoders.ReturnsTheOldState)
+    assert "or step returns the state that it was given as its output" in results["real steps"].found
+    assert results["causality"].found.startswith("the outputs from step 11 on do not change with the inputs")
+
+
+def test_ordinary_results_that_are_not_finite_are_told_once():
+    results = results_of(broken_encoders.StartsAnyhow)
+    found = {results[name].found for name in ("real steps", "extra padding", "row order", "chunks", "repeatable")}
+    assert len(found) == 1
+    assert re.match(r"results of ordinary inputs are NaN or infinite: .*torch\.empty", found.pop())
+
+
+def test_what_may_follow_from_another_is_not_explained():
+    results = list(results_of(broken_encoders.DropsAlways).values())
+    text = table("mine", results)
+    assert text.count("  mend: ") == 1
+    assert "repeatable\n  promised: In evaluation mode" in text
+    assert "extra padding, padding values" in text
+    assert "found: may follow from `repeatable`" in text
 
 
 def test_the_table_is_aligned_and_coloured_for_terminals_only():
