@@ -108,7 +108,11 @@ class Registry(Generic[Entry]):
             return self._import(name)
         raise NotRegisteredError(
             f"unknown {self.kind} '{name}'; known: {', '.join(self.names())}{did_you_mean(name, self._entries)}; "
-            f"one of your own needs its module under `plugins:`"
+            + (
+                f"a class is named by its dotted path here, '{name.replace(':', '.')}'"
+                if ":" in name
+                else "one of your own needs its module under `plugins:`"
+            )
         )
 
     def _import(self, path: str) -> type[Entry]:

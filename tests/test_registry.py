@@ -72,6 +72,7 @@ def test_other_kinds_are_refused(shapes, entry):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
+        ("shapes:Circle", r"unknown shape 'shapes:Circle'.*by its dotted path here, 'shapes.Circle'"),
         ("cirle", r"unknown shape 'cirle'; known: circle, square \(did you mean 'circle'\?\); .*`plugins:`"),
         ("no_such_module.Circle", "cannot import shape 'no_such_module.Circle': No module named 'no_such_module'"),
         ("collections.Circle", "cannot import shape 'collections.Circle'"),

@@ -129,8 +129,7 @@ def _shared_length(runs: Sequence[Record]) -> int:
 
 
 def _report(records: Sequence[Record]) -> str:
-    measures = dict.fromkeys((spec_name(r["task"]), r["measure"], r["bound"]) for r in records)
-    lines = [f"- {task}: {measure}, solved at {bound:.4g}" for task, measure, bound in measures]
+    lines = _measures(records)
     return (
         "# What the encoders remember\n\n"
         + "\n\n".join(_settings(records))
@@ -140,6 +139,20 @@ def _report(records: Sequence[Record]) -> str:
         "![The longest length that each encoder solved](solved_length.png)\n\n"
         "![Held-out score while training, at the longest length that most encoders ran](learning_curves.png)\n"
     )
+
+
+def _measures(records: Sequence[Record]) -> list[str]:
+    """Returns what is measured of each task, and when it is solved: at each length, where that depends on it."""
+    bounds: dict[tuple[str, str], dict[int, float]] = {}
+    for record in records:
+        bounds.setdefault((spec_name(record["task"]), record["measure"]), {})[record["length"]] = record["bound"]
+    lines = []
+    for (task, measure), by_length in bounds.items():
+        solved = [f"{bound:.4g}" for bound in by_length.values()]
+        if len(set(solved)) > 1:
+            solved = [f"{bound} (length {length})" for bound, length in zip(solved, by_length, strict=True)]
+        lines.append(f"- {task}: {measure}, solved at {', '.join(dict.fromkeys(solved))}")
+    return lines
 
 
 def _settings(records: Sequence[Record]) -> list[str]:

@@ -185,6 +185,17 @@ def test_the_report_has_figures(tmp_path):
     assert json.loads(written[1].read_text()) == json.loads(json.dumps(records))
 
 
+def test_the_report_says_at_which_length_a_task_is_solved_where(tmp_path):
+    pytest.importorskip("matplotlib")
+    records, _ = grid(
+        tmp_path, [Cell("rnn", task, length, 0) for task in ("adding", "copy_memory") for length in (5, 7)]
+    )
+    text = write_memory_report(records, tmp_path)[0].read_text()
+    first, second = (record["bound"] for record in records if record["task"] == "copy_memory")
+    assert f"copy_memory: cross-entropy (nats), solved at {first:.4g} (length 5), {second:.4g} (length 7)" in text
+    assert "- adding: mean squared error, solved at 0.01\n" in text
+
+
 def test_a_terminal_sees_a_bar():
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
