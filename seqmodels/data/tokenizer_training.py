@@ -7,13 +7,14 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from seqmodels.data.tokenizers import NORMALIZERS, SPECIAL_TOKENS, UNK_TOKEN, Tokenizer
+from seqmodels.data.truecasing import Truecaser
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.registry import Registry, Spec
 
@@ -73,6 +74,8 @@ class WordTrainer(TokenizerTrainer):
         normalize_digits: whether every digit counts as 0, so that 1987 and 2026 are one word.
         normalization: "nfc" makes one character of a letter and its accent, "nfkc" also plain letters of ligatures,
             full-width and other compatible forms; None takes a text as it is written.
+        truecase: whether the first word of a text is read as it is mostly written within texts, and texts that are
+            written begin with a capital again; for raw texts.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class WordTrainer(TokenizerTrainer):
         split: Literal["punctuation", "whitespace"] = "punctuation",
         normalize_digits: bool = False,
         normalization: Normalization | None = None,
+        truecase: bool = False,
     ) -> None:
         if split not in ("punctuation", "whitespace"):
             raise ConfigurationError(f"tokenizer 'word': split must be 'punctuation' or 'whitespace', got {split!r}")
@@ -96,8 +100,10 @@ class WordTrainer(TokenizerTrainer):
         self.split = split
         self.normalize_digits = normalize_digits
         self.normalization = _check_normalization("word", normalization)
+        self.truecase = truecase
 
     def train(self, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Tokenizer:
+        texts, casing = _truecased("word", texts, words) if self.truecase else (texts, None)
         normalizer = _normalizer(self.normalization, lowercase=self.lowercase, normalize_digits=self.normalize_digits)
         cut: Any = pre_tokenizers.WhitespaceSplit()
         if self.split == "punctuation":
@@ -107,7 +113,9 @@ class WordTrainer(TokenizerTrainer):
             words = ([word for word, _ in cut.pre_tokenize_str(text)] for text in normalized)
         counts = Counter(itertools.chain.from_iterable(words))
         return _most_frequent(
-            *("word", counts, normalizer, cut, self.min_count, self.max_size), normalization=self.normalization
+            *("word", counts, normalizer, cut, self.min_count, self.max_size),
+            normalization=self.normalization,
+            casing=casing,
         )
 
 
@@ -153,6 +161,8 @@ class BytePairTrainer(TokenizerTrainer):
         min_count: a pair seen less often is not joined.
         normalization: "nfc" makes one character of a letter and its accent, "nfkc" also plain letters of ligatures,
             full-width and other compatible forms; None takes a text as it is written, and decoding is exact.
+        truecase: whether the first word of a text is read as it is mostly written within texts, and texts that are
+            written begin with a capital again; for raw texts.
     """
 
     def __init__(
@@ -162,6 +172,7 @@ class BytePairTrainer(TokenizerTrainer):
         lowercase: bool = False,
         min_count: int = 2,
         normalization: Normalization | None = None,
+        truecase: bool = False,
     ) -> None:
         _check_at_least("bpe", "vocab_size", vocab_size, _SMALLEST_BYTE_LEVEL)
         _check_at_least("bpe", "min_count", min_count, 1)
@@ -169,8 +180,10 @@ class BytePairTrainer(TokenizerTrainer):
         self.lowercase = lowercase
         self.min_count = min_count
         self.normalization = _check_normalization("bpe", normalization)
+        self.truecase = truecase
 
     def train(self, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Tokenizer:
+        texts, casing = _truecased("bpe", texts, words) if self.truecase else (texts, None)
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocab_size,
             min_frequency=self.min_count,
@@ -180,7 +193,9 @@ class BytePairTrainer(TokenizerTrainer):
         )
         normalizer = _normalizer(self.normalization, lowercase=self.lowercase)
         return _train_byte_level(
-            *("bpe", models.BPE(), trainer, normalizer, _as_texts(texts, words)), normalization=self.normalization
+            *("bpe", models.BPE(), trainer, normalizer, _as_texts(texts, words)),
+            normalization=self.normalization,
+            casing=casing,
         )
 
 
@@ -195,17 +210,26 @@ class UnigramTrainer(TokenizerTrainer):
         lowercase: whether case is ignored; decoding then gives lower case.
         normalization: "nfc" makes one character of a letter and its accent, "nfkc" also plain letters of ligatures,
             full-width and other compatible forms; None takes a text as it is written, and decoding is exact.
+        truecase: whether the first word of a text is read as it is mostly written within texts, and texts that are
+            written begin with a capital again; for raw texts.
     """
 
     def __init__(
-        self, *, vocab_size: int = 8_000, lowercase: bool = False, normalization: Normalization | None = None
+        self,
+        *,
+        vocab_size: int = 8_000,
+        lowercase: bool = False,
+        normalization: Normalization | None = None,
+        truecase: bool = False,
     ) -> None:
         _check_at_least("unigram", "vocab_size", vocab_size, _SMALLEST_BYTE_LEVEL)
         self.vocab_size = vocab_size
         self.lowercase = lowercase
         self.normalization = _check_normalization("unigram", normalization)
+        self.truecase = truecase
 
     def train(self, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Tokenizer:
+        texts, casing = _truecased("unigram", texts, words) if self.truecase else (texts, None)
         trainer = trainers.UnigramTrainer(
             vocab_size=self.vocab_size,
             special_tokens=list(SPECIAL_TOKENS),
@@ -217,6 +241,7 @@ class UnigramTrainer(TokenizerTrainer):
         return _train_byte_level(
             *("unigram", models.Unigram(), trainer, normalizer, _as_texts(texts, words)),
             normalization=self.normalization,
+            casing=casing,
         )
 
 
@@ -302,6 +327,19 @@ def _normalized(texts: Iterable[str], normalization: str | None) -> Iterable[str
     return texts if normalization is None else map(NORMALIZERS[normalization].normalize_str, texts)
 
 
+def _truecased(
+    name: str, texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None
+) -> tuple[list[str], Mapping[str, str]]:
+    """Returns the texts with their first words in the usual form, and these forms."""
+    if texts is None or words is not None:
+        raise ConfigurationError(
+            f"tokenizer '{name}': truecase: true needs raw texts, whose first word it can tell; got rows of words"
+        )
+    texts = list(texts)
+    truecaser = Truecaser.learn(texts)
+    return [truecaser.lower(text) for text in texts], truecaser.forms
+
+
 def _as_texts(texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Iterator[str]:
     return iter(texts) if texts is not None else (" ".join(row) for row in words or ())
 
@@ -315,6 +353,7 @@ def _most_frequent(
     max_size: int | None,
     *,
     normalization: str | None,
+    casing: Mapping[str, str] | None = None,
 ) -> Tokenizer:
     """Makes a tokenizer of the most frequent entries of `counts`, which are not yet normalised."""
     if normalizer is not None:
@@ -334,11 +373,18 @@ def _most_frequent(
     if normalizer is not None:
         backend.normalizer = normalizer
     backend.pre_tokenizer = cut
-    return Tokenizer(backend, kind, normalization=normalization)
+    return Tokenizer(backend, kind, normalization=normalization, casing=casing)
 
 
 def _train_byte_level(
-    kind: str, model: Any, trainer: Any, normalizer: Any, texts: Iterator[str], *, normalization: str | None
+    kind: str,
+    model: Any,
+    trainer: Any,
+    normalizer: Any,
+    texts: Iterator[str],
+    *,
+    normalization: str | None,
+    casing: Mapping[str, str] | None = None,
 ) -> Tokenizer:
     first = next((text for text in texts if text), None)
     if first is None:
@@ -350,7 +396,7 @@ def _train_byte_level(
     backend.decoder = decoders.ByteLevel()
     backend.train_from_iterator(itertools.chain([first], texts), trainer)
     backend = _with_short_scores(backend)
-    return Tokenizer(backend, kind, joins_words_by_space=True, normalization=normalization)
+    return Tokenizer(backend, kind, joins_words_by_space=True, normalization=normalization, casing=casing)
 
 
 def _with_short_scores(backend: tokenizers.Tokenizer) -> tokenizers.Tokenizer:

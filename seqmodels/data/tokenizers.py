@@ -11,6 +11,7 @@ from typing import Any
 import tokenizers
 from tokenizers import normalizers
 
+from seqmodels.data.truecasing import Truecaser
 from seqmodels.errors import CheckpointError
 
 PAD_TOKEN, UNK_TOKEN, BOS_TOKEN, EOS_TOKEN = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -33,6 +34,7 @@ class Tokenizer:
         joins_words_by_space: whether a word's pieces depend on the space before it (byte-level pieces do), so that a
             row of words is encoded as if joined by single spaces.
         normalization: the Unicode form that texts are put in before they are cut, "nfc" or "nfkc"; None for none.
+        casing: the usual forms of words that begin a text with a capital, see `Truecaser`; None leaves case alone.
     """
 
     def __init__(
@@ -46,11 +48,13 @@ class Tokenizer:
         eos_id: int | None = 3,
         joins_words_by_space: bool = False,
         normalization: str | None = None,
+        casing: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.pad_id, self.unk_id, self.bos_id, self.eos_id = pad_id, unk_id, bos_id, eos_id
         self.joins_words_by_space = joins_words_by_space
         self.normalization = normalization
+        self.truecaser = None if casing is None else Truecaser(casing)
         self._backend = backend
         self._backend.encode_special_tokens = kind != "pretrained"
         self._vocabulary: dict[str, int] = backend.get_vocab(with_added_tokens=True)
@@ -70,7 +74,7 @@ class Tokenizer:
         No special token is added, except by a pretrained tokenizer, which adds its own (`[CLS]` ... `[SEP]`) unless
         `special` is False.
         """
-        encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=special)
+        encodings = self._backend.encode_batch_fast(self._truecased(texts), add_special_tokens=special)
         rows = [encoding.ids for encoding in encodings]
         return rows if self.kind == "pretrained" else [self._without_reserved(row) for row in rows]
 
@@ -91,6 +95,7 @@ class Tokenizer:
         For a word tokenizer `encode_words(split(texts))[0] == encode_texts(texts)`.
         """
         cut = self._backend.pre_tokenizer
+        texts = self._truecased(texts)
         if self.normalization is not None:
             texts = [NORMALIZERS[self.normalization].normalize_str(text) for text in texts]
         return [[word for word, _ in cut.pre_tokenize_str(text)] if cut is not None else [text] for text in texts]
@@ -98,9 +103,14 @@ class Tokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Returns the text of `ids`, without padding, begin and end.
 
-        Exact for characters, BPE and unigram (up to `lowercase`, `normalization` and, for characters, unknown ones);
-        the words of a word tokenizer are joined by single spaces; a pretrained tokenizer does what it does.
+        Exact for characters, BPE and unigram (up to `lowercase`, `truecase`, `normalization` and, for characters,
+        unknown ones); the words of a word tokenizer are joined by single spaces; a pretrained tokenizer does what it
+        does.
         """
+        text = self._decode(ids)
+        return text if self.truecaser is None else self.truecaser.restore(text)
+
+    def _decode(self, ids: Sequence[int]) -> str:
         if self.kind == "pretrained":
             return str(self._backend.decode(list(ids), skip_special_tokens=True))
         kept = [id for id in ids if id not in self._reserved]
@@ -125,7 +135,7 @@ class Tokenizer:
 
     def to_record(self) -> dict[str, Any]:
         """Returns everything that `from_record` needs, in plain types."""
-        return {
+        record: dict[str, Any] = {
             "kind": self.kind,
             "json": self._backend.to_str(),
             "pad_id": self.pad_id,
@@ -135,6 +145,9 @@ class Tokenizer:
             "joins_words_by_space": self.joins_words_by_space,
             "normalization": self.normalization,
         }
+        if self.truecaser is not None:
+            record["casing"] = self.truecaser.forms
+        return record
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Tokenizer:
@@ -160,6 +173,9 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         return f"Tokenizer(kind={self.kind!r}, vocab_size={self.vocab_size})"
+
+    def _truecased(self, texts: Sequence[str]) -> list[str]:
+        return list(texts) if self.truecaser is None else [self.truecaser.lower(text) for text in texts]
 
     def _without_reserved(self, ids: list[int]) -> list[int]:
         if self._reserved.isdisjoint(ids):
