@@ -107,6 +107,11 @@ def main() -> None:
     parser.add_argument("--kernel", action="store_true", help="measure the scan alone instead")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     options = parser.parse_args()
+    for steps in options.steps:
+        if steps < 1:
+            parser.error(f"--steps must be at least 1, got {steps}")
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {options.rounds}")
     torch.manual_seed(0)
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for steps in options.steps:

@@ -40,13 +40,16 @@ def run(arguments: Sequence[str]) -> int:
     import_plugins(given.plugins)
     spec = {**(spec if isinstance(spec, Mapping) else {}), **_mapping(given.arguments), "name": _found(name)}
     _check_device(given.device)
+    output = None if given.output is None else Path(given.output).expanduser()
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is said before the work
     subject = subject_of(spec, {}, input_size=given.input_size, device=given.device, seed=given.seed)
     results = check_subject(subject)
     colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print(table(name, results, colours=colours))
     report = report_of(name, results)
-    if given.output is not None:
-        Path(given.output).expanduser().write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if output is not None:
+        output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     return 0 if report["kept"] else 1
 
 

@@ -139,7 +139,16 @@ def plot_timescales(found: Sequence[Timescales], wanted: int) -> Figure:
         panel.set_xlabel("units that last at least so long (%)")
         panel.set_ylabel(label)
         panel.axhline(wanted, color="black", linestyle=":", linewidth=1, label=f"wanted: {wanted} steps")
-    panels[0].legend(fontsize=8, frameon=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=min(4, len(labels)),
+        fontsize=8,
+        frameon=False,
+        handlelength=3.5,
+    )
     return figure
 
 

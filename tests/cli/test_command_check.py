@@ -83,10 +83,10 @@ def test_a_plugin_by_its_name(command):
 
 def test_json(command, folder):
     (folder / "own_cell.py").write_text(BROKEN.format(size=3, body="h = self.mix(inputs); return h, h"))
-    result = command("check", "--encoder", "own_cell:Mine", "--output", "report.json")
+    result = command("check", "--encoder", "own_cell:Mine", "--output", "reports/report.json")
     assert result.status == 1
     assert result.out.count("Mine.step: expected an output of shape (5, 7)") == 1
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "reports" / "report.json").read_text())
     assert (report["encoder"], report["kept"]) == ("own_cell:Mine", False)
     by_name = {row["promise"]: row for row in report["promises"]}
     assert by_name["sizes"]["status"] == "broken"
