@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -59,6 +59,7 @@ class TextTranslator:
                 must be written does not fit into `max_length`.
             DataError: a word that must be written is not in the vocabulary.
         """
+        examples = [_without_blanks(example) for example in examples]
         check_translation(self.ensemble, options, reads_attention=alignments or attention)
         forced = self._ids_of_prefixes(prefixes, len(examples), options)
         phrases = self._ids_of_phrases(must_include, len(examples), options)
@@ -142,11 +143,14 @@ class TextTranslator:
         found = []
         for number, phrases in enumerate(must_include, start=1):
             where = f"must_include, input {number}"
-            if isinstance(phrases, str):
-                raise ConfigurationError(f"{where}: expected a list of words, got {phrases!r}; put it in brackets")
+            if isinstance(phrases, str) or not isinstance(phrases, Iterable):
+                advice = "put it in brackets" if isinstance(phrases, str) else "an empty list asks for none"
+                raise ConfigurationError(f"{where}: expected a list of words, got {phrases!r}; {advice}")
             rows = [_known_ids(tokenizer, f"{before}{phrase}" if phrase else "", where) for phrase in phrases]
             if [] in rows:
                 raise ConfigurationError(f"{where}: expected words, got {phrases[rows.index([])]!r}; leave it out")
+            for phrase, ids in zip(phrases, rows, strict=True):
+                _check_repetition(f"{where}: {phrase!r}", ids, options.no_repeat_ngram)
             _check_room(where, "they", sum(map(len, rows)) + 1 if rows else 0, options)
             found.append(rows)
         return found
@@ -172,6 +176,23 @@ def _check_room(where: str, subject: str, needed: int, options: TranslationOptio
             f"{where}: {subject} cannot be written, for {needed} tokens are needed and max_length is "
             f"{options.max_length}; raise it"
         )
+
+
+def _check_repetition(what: str, ids: Sequence[int], size: int | None) -> None:
+    if size is None:
+        return
+    sequences = [tuple(ids[begin : begin + size]) for begin in range(len(ids) - size + 1)]
+    if len(set(sequences)) < len(sequences):
+        raise ConfigurationError(
+            f"{what} cannot be written, for it repeats a sequence of {size} tokens, which no_repeat_ngram: {size} "
+            f"forbids; raise it or leave it out"
+        )
+
+
+def _without_blanks(example: Example) -> Example:
+    """Returns an example whose text is empty where it is white space alone, of which there is nothing to translate."""
+    text = example.get("text")
+    return {**example, "text": ""} if isinstance(text, str) and not text.strip() else example
 
 
 def _known_ids(tokenizer: Tokenizer, text: str, where: str) -> list[int]:
