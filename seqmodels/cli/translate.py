@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -135,7 +136,7 @@ def _parser() -> ArgumentParser:
         default="-",
         help="file of sources, one a line, in UTF-8, also gzipped (.gz); - is standard input",
     )
-    parser.add_argument("--output", type=str, default="-", help="file to write; - is standard output")
+    parser.add_argument("--output", type=str, default="-", help="file to write, in UTF-8; - is standard output")
     parser.add_argument(
         "--format",
         type=Format,
@@ -204,6 +205,8 @@ def _decoded(stream: Iterable[bytes], path: str) -> Iterator[str]:
 @contextlib.contextmanager
 def _writing(path: str) -> Iterator[TextIO]:
     if path == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as the sources are, whatever the system's own encoding
         yield sys.stdout
         return
     with open(Path(path).expanduser(), "w", encoding="utf-8") as stream:

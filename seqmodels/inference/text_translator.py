@@ -13,7 +13,7 @@ from seqmodels.data.tokenizers import Tokenizer
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.generation import score_references
 from seqmodels.inference.score import Score
-from seqmodels.inference.translating import Translation, check_translation, translate_batch
+from seqmodels.inference.translating import Translation, check_translation, no_translation, translate_batch
 from seqmodels.inference.translation_ensemble import TranslationEnsemble
 from seqmodels.inference.translation_options import TranslationOptions
 
@@ -67,9 +67,16 @@ class TextTranslator:
             return []
         encoded = self.ensemble.networks[0].columns(examples)
         words = self._source_words(examples) if options.replace_unknown else None
-        results: list[list[Translation]] = [[] for _ in examples]
+        results = [[no_translation(alignments=alignments, attention=attention)] for _ in examples]
         device = next(self.ensemble.networks[0].parameters()).device
-        for rows in self._batches(encoded, options.beam_size):
+        for batch in self._batches(encoded, options.beam_size):
+            rows = [  # a pretrained tokenizer puts marks of its own around nothing
+                row
+                for row in batch
+                if examples[row].get("text") != "" or (forced and forced[row]) or (phrases and phrases[row])
+            ]
+            if not rows:
+                continue
             found = translate_batch(
                 self.ensemble,
                 collate(encoded, rows).to(device),

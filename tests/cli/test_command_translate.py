@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -176,3 +177,15 @@ def test_reads_what_another_command_writes(translators):
     command = f"{sys.executable} -m seqmodels translate --ckpt_path {translators['words']} --input <(echo one dog sat)"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "ein hund sass\n", "")
+
+
+def test_writes_utf_8_whatever_the_system_does(translators):
+    done = subprocess.run(
+        [sys.executable, "-m", "seqmodels", "translate", "--ckpt_path", str(translators["words"]), "--format=jsonl"],
+        input="漢字\n".encode(),
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout.decode("utf-8"))["source"] == "漢字"

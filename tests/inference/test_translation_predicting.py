@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from translators import SOURCES, TARGETS, network_of, schema_of
 
 import seqmodels
+from seqmodels.data.schema import TokenInput
+from seqmodels.data.tokenizer_training import train_tokenizer
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
 from seqmodels.inference.translation_options import TranslationOptions
 
@@ -51,6 +54,16 @@ def test_of_white_space_there_is_nothing_to_translate(model, request):
     model = request.getfixturevalue(model)
     assert model.translate(["", "  ", "\n", "\u3000"]) == [""] * 4
     assert model.translate_n_best(["  "])[0][0].log_probability == 0
+
+
+def test_a_pretrained_tokenizer_makes_something_of_nothing_but_it_is_not_translated(tiny_bert):
+    source = train_tokenizer({"name": "pretrained", "path": str(tiny_bert)}, texts=SOURCES)
+    schema = replace(schema_of(), tokens=TokenInput(source))
+    assert len(schema.tokens.tokenizer.encode_texts([""])[0]) == 2
+    model = seqmodels.Predictor(network_of(schema), {})
+    assert model.translate(["", "the cat"])[0] == model.translate([" "])[0] == ""
+    assert model.translate(["", "the cat"])[1]
+    assert model.translate([""], prefixes=[TARGETS[0]])[0].startswith(TARGETS[0])
 
 
 def test_a_phrase_may_repeat_what_is_longer_than_the_sequences_forbidden(words):
