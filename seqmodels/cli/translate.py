@@ -27,6 +27,7 @@ from seqmodels.inference.translating import Translation
 from seqmodels.inference.translation_options import TranslationOptions
 
 Format = Literal["text", "jsonl"]
+FEW_TOKENS = 20  # of which the share of unknown ones tells nothing
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -73,6 +74,8 @@ def _translate(
         attention=given.attention is not None,
         first=first,
     )
+    if first == 0:
+        _judge(model, found)
     for number, (line, translations) in enumerate(zip(chunk, found, strict=True), first + 1):
         if given.format == "jsonl":
             record = {"source": line, "translations": [_record(translation) for translation in translations]}
@@ -85,6 +88,22 @@ def _translate(
         if given.attention is not None:
             _draw(model, translations[0], Path(given.attention).expanduser() / f"{number:06d}.png")
     output.flush()
+
+
+def _judge(model: Predictor, found: Sequence[Sequence[Translation]]) -> None:
+    """Warns of sources that can hardly be of the kind that the model was trained on."""
+    assert model.ensemble is not None
+    source = model.ensemble.source_tokenizer
+    tokens = [token for best, *_ in found for token in best.source_tokens]
+    if source is None or len(tokens) < FEW_TOKENS:
+        return
+    unknown = tokens.count(source.tokens([source.unk_id])[0])
+    if unknown > len(tokens) / 2:
+        print(
+            f"seqmodels translate: {100 * unknown / len(tokens):.0f}% of the first {len(tokens):,} tokens are unknown "
+            f"to the model; expected texts as in training (language, spelling)",
+            file=sys.stderr,
+        )
 
 
 def _record(translation: Translation) -> dict[str, Any]:

@@ -189,3 +189,12 @@ def test_writes_utf_8_whatever_the_system_does(translators):
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert json.loads(done.stdout.decode("utf-8"))["source"] == "漢字"
+
+
+def test_warns_of_texts_of_another_kind(said, translators):
+    options = ["--ckpt_path", translators["words"], "--chunk_size=20"]
+    status, out, err = said(*options, given="ett hundar satt\n" * 30 + "one dog sat\n" * 10)
+    assert (status, len(out.splitlines())) == (0, 40)
+    assert err.count("100% of the first 60 tokens are unknown to the model; expected texts as in training") == 1
+    assert said(*options, given="ett hundar satt\n")[2] == ""
+    assert said(*options, given="one dog sat\n" * 20 + "ett hundar satt\n" * 10)[2] == ""
