@@ -119,7 +119,7 @@ def measure(model: Predictor, sources: Sequence[str], arguments: argparse.Namesp
             begin = time.perf_counter()
             found = translate(model, texts, options, batch_size)
             speeds.append(len(texts) / (time.perf_counter() - begin))
-            if batch_size > 1:
+            if texts is sources:
                 words = sum(len(text.split()) for text in found) / len(found)
     growth = resident("VmHWM") - before
     ratios = [one / other for one, other in zip(together, alone, strict=True)]

@@ -41,6 +41,11 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> Any:
         message = str(error)
         key = re.search(r'Parser key "([^"]+)"', message)
         value = re.search(r"(?:Got value|Given value|invalid\b.*?value): (.*)", message)
+        choices = re.search(r"Expected a typing\.Literal\[([^]]+)\]", message)
+        if key and choices:
+            wanted = " or ".join(choice.strip("' ") for choice in choices[1].split(","))
+            got = repr(value[1]) if value else "something else"
+            raise ConfigurationError(f"--{key[1]}: expected {wanted}, got {got}") from error
         kinds = re.findall(r"Expected a <class '(\w+)'>", message)
         if key and kinds:
             words = {"int": "a whole number", "float": "a number", "bool": "true or false"}

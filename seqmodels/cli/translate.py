@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -16,6 +17,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from seqmodels.cli.options import move_to_device, parse
+from seqmodels.data.readers.reader import DAMAGED, open_binary, without_mark
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.inference.attention_picture import plot_attention
 from seqmodels.inference.load import load_ensemble
@@ -25,6 +27,7 @@ from seqmodels.inference.translating import Translation
 from seqmodels.inference.translation_options import TranslationOptions
 
 Format = Literal["text", "jsonl"]
+FEW_TOKENS = 20  # of which the share of unknown ones tells nothing
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -46,6 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigurationError("translate needs a trained translator: --ckpt_path FILE, or the folder of a run")
     _check_files(given.input, given.output)
     if given.attention is not None:
+        _check_folder(given.attention)
         plot_attention(torch.ones(1, 1), ["source"], ["translation"])  # what is missing is said before the work
     import_entry_points()
     model = load_ensemble(given.ckpt_path, plugins=given.plugins, batch_size=given.batch_size)
@@ -64,12 +68,14 @@ def _translate(
     """Translates some lines and writes what was found; `first` is the number of the first of them, from 0."""
     assert model.ensemble is not None
     found = model.translate_n_best(
-        [line if line.strip() else "" for line in chunk],
+        chunk,
         options,
         alignments=given.format == "jsonl" and model.ensemble.attends,
         attention=given.attention is not None,
         first=first,
     )
+    if first == 0:
+        _judge(model, found)
     for number, (line, translations) in enumerate(zip(chunk, found, strict=True), first + 1):
         if given.format == "jsonl":
             record = {"source": line, "translations": [_record(translation) for translation in translations]}
@@ -82,6 +88,22 @@ def _translate(
         if given.attention is not None:
             _draw(model, translations[0], Path(given.attention).expanduser() / f"{number:06d}.png")
     output.flush()
+
+
+def _judge(model: Predictor, found: Sequence[Sequence[Translation]]) -> None:
+    """Warns of sources that can hardly be of the kind that the model was trained on."""
+    assert model.ensemble is not None
+    source = model.ensemble.source_tokenizer
+    tokens = [token for best, *_ in found for token in best.source_tokens]
+    if source is None or len(tokens) < FEW_TOKENS:
+        return
+    unknown = tokens.count(source.tokens([source.unk_id])[0])
+    if unknown > len(tokens) / 2:
+        print(
+            f"seqmodels translate: {100 * unknown / len(tokens):.0f}% of the first {len(tokens):,} tokens are unknown "
+            f"to the model; expected texts as in training (language, spelling)",
+            file=sys.stderr,
+        )
 
 
 def _record(translation: Translation) -> dict[str, Any]:
@@ -127,8 +149,13 @@ def _parser() -> ArgumentParser:
         default=None,
         help="the checkpoint, or the folder of a run; given several times, the models translate together",
     )
-    parser.add_argument("--input", type=str, default="-", help="file of sources, one a line; - is standard input")
-    parser.add_argument("--output", type=str, default="-", help="file to write; - is standard output")
+    parser.add_argument(
+        "--input",
+        type=str,
+        default="-",
+        help="file of sources, one a line, in UTF-8, also gzipped (.gz); - is standard input",
+    )
+    parser.add_argument("--output", type=str, default="-", help="file to write, in UTF-8; - is standard output")
     parser.add_argument(
         "--format",
         type=Format,
@@ -149,43 +176,56 @@ def _parser() -> ArgumentParser:
 
 def _check_files(source: str, target: str) -> None:
     """Makes sure, before anything is loaded, that the files can be read and written."""
-    if source != "-" and not Path(source).expanduser().is_file():
+    if source != "-" and not Path(source).expanduser().exists():
         raise DataError(f"--input {source}: no such file")
+    if source != "-" and Path(source).expanduser().is_dir():
+        raise DataError(f"--input {source}: is a folder; name a file of sources, one a line")
     if target == "-":
         return
     output = Path(target).expanduser().absolute()
+    if output.is_dir():
+        raise ConfigurationError(f"--output {target}: is a folder; name a file in it")
     if not output.parent.is_dir():
         raise ConfigurationError(f"--output {target}: there is no folder {output.parent}; make it first")
     if source != "-" and output.exists() and os.path.samefile(output, Path(source).expanduser()):
         raise ConfigurationError(f"--output {target}: is the input too, and would be lost; choose another name")
 
 
+def _check_folder(pictures: str) -> None:
+    """Makes sure that the folder of pictures is one, or can become one."""
+    place = Path(pictures).expanduser().absolute()
+    found = next(path for path in (place, *place.parents) if path.exists())
+    if not found.is_dir():
+        raise ConfigurationError(f"--attention {pictures}: {found} is a file; name a folder for the pictures")
+
+
 @contextlib.contextmanager
 def _lines(path: str) -> Iterator[Iterator[str]]:
-    """Opens the sources; a line comes without its end."""
-    if path == "-":
-        yield _without_ends(sys.stdin, path)
-        return
-    with open(Path(path).expanduser(), encoding="utf-8-sig") as stream:
-        yield _without_ends(stream, path)
+    """Opens the sources, through gzip where the name ends in `.gz`; a line comes without its end."""
+    with open_binary(Path(path).expanduser()) as stream:
+        yield _decoded(stream, path)
 
 
-def _without_ends(stream: TextIO, path: str) -> Iterator[str]:
+def _decoded(stream: Iterable[bytes], path: str) -> Iterator[str]:
+    """Yields the lines, of files and pipes alike without the byte order mark and the line ends of any system."""
     number = 0
     try:
-        for line in stream:
-            number += 1
-            yield line.removesuffix("\n")
+        for number, raw in enumerate(stream, start=1):
+            yield (without_mark(raw, "utf-8") if number == 1 else raw).decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"--input {path}: after line {number}: expected text in UTF-8, found the byte "
-            f"0x{error.object[error.start]:02x}"
+            f"--input {path}:{number}: expected text in UTF-8, found the byte 0x{error.object[error.start]:02x}; "
+            f"convert it, such as with iconv -f ISO-8859-1 -t UTF-8"
         ) from error
+    except DAMAGED as error:
+        raise DataError(f"--input {path}:{number + 1}: cannot be read: {error}") from error
 
 
 @contextlib.contextmanager
 def _writing(path: str) -> Iterator[TextIO]:
     if path == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as the sources are, whatever the system's own encoding
         yield sys.stdout
         return
     with open(Path(path).expanduser(), "w", encoding="utf-8") as stream:

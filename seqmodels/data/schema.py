@@ -416,6 +416,8 @@ def _words(example: Example, number: int) -> list[str]:
 
 
 def _value(example: Example, key: str, number: int) -> Any:
-    if key not in example or example[key] is None:  # type: ignore[literal-required]
+    if key in example and example[key] is None:  # type: ignore[literal-required]
+        raise ExampleError(example, number, f"expected a value of '{key}', found none; leave the example out")
+    if key not in example:
         raise ExampleError(example, number, f"expected the key '{key}', found: {', '.join(example) or 'none'}")
     return example[key]  # type: ignore[literal-required]

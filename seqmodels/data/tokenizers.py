@@ -12,7 +12,7 @@ import tokenizers
 from tokenizers import normalizers
 
 from seqmodels.data.truecasing import Truecaser
-from seqmodels.errors import CheckpointError
+from seqmodels.errors import CheckpointError, DataError
 
 PAD_TOKEN, UNK_TOKEN, BOS_TOKEN, EOS_TOKEN = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 NORMALIZERS: dict[str, Any] = {"nfc": normalizers.NFC(), "nfkc": normalizers.NFKC()}
@@ -73,8 +73,14 @@ class Tokenizer:
 
         No special token is added, except by a pretrained tokenizer, which adds its own (`[CLS]` ... `[SEP]`) unless
         `special` is False.
+
+        Raises:
+            DataError: a text is no valid Unicode.
         """
-        encodings = self._backend.encode_batch_fast(self._truecased(texts), add_special_tokens=special)
+        try:
+            encodings = self._backend.encode_batch_fast(self._truecased(texts), add_special_tokens=special)
+        except TypeError as error:
+            raise _invalid(texts, error) from error
         rows = [encoding.ids for encoding in encodings]
         return rows if self.kind == "pretrained" else [self._without_reserved(row) for row in rows]
 
@@ -235,3 +241,17 @@ class Tokenizer:
         while len(starts) < until:
             starts.append(len(ids))
             ids.append(self.unk_id)
+
+
+def _invalid(texts: Sequence[str], error: TypeError) -> DataError:
+    """Returns what is wrong with the first of the texts that cannot be encoded."""
+    for number, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            return DataError(f"text {number}: expected a text, got {type(text).__name__}")
+        place = next((place for place, letter in enumerate(text) if "\ud800" <= letter <= "\udfff"), None)
+        if place is not None:
+            return DataError(
+                f"text {number}: expected Unicode, found the half character {text[place]!r} at place {place + 1}; "
+                f"read the file in the encoding that it was written in"
+            )
+    return DataError(f"the texts cannot be cut into tokens: {error}")

@@ -215,7 +215,8 @@ class Predictor:
     ) -> list[str]:
         """Returns the translation of each source. What it is does not depend on the other sources.
 
-        An empty source has an empty translation, unless there is a prefix or something to be included.
+        An empty source, or one of white space alone, has an empty translation, unless there is a prefix or something to
+        be included.
 
         Args:
             sources: raw texts, or lists of words where the model was trained on words.

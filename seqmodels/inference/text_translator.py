@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from seqmodels.data.tokenizers import Tokenizer
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.generation import score_references
 from seqmodels.inference.score import Score
-from seqmodels.inference.translating import Translation, check_translation, translate_batch
+from seqmodels.inference.translating import Translation, check_translation, no_translation, translate_batch
 from seqmodels.inference.translation_ensemble import TranslationEnsemble
 from seqmodels.inference.translation_options import TranslationOptions
 
@@ -59,6 +59,7 @@ class TextTranslator:
                 must be written does not fit into `max_length`.
             DataError: a word that must be written is not in the vocabulary.
         """
+        examples = [_without_blanks(example) for example in examples]
         check_translation(self.ensemble, options, reads_attention=alignments or attention)
         forced = self._ids_of_prefixes(prefixes, len(examples), options)
         phrases = self._ids_of_phrases(must_include, len(examples), options)
@@ -66,9 +67,16 @@ class TextTranslator:
             return []
         encoded = self.ensemble.networks[0].columns(examples)
         words = self._source_words(examples) if options.replace_unknown else None
-        results: list[list[Translation]] = [[] for _ in examples]
+        results = [[no_translation(alignments=alignments, attention=attention)] for _ in examples]
         device = next(self.ensemble.networks[0].parameters()).device
-        for rows in self._batches(encoded, options.beam_size):
+        for batch in self._batches(encoded, options.beam_size):
+            rows = [  # a pretrained tokenizer puts marks of its own around nothing
+                row
+                for row in batch
+                if examples[row].get("text") != "" or (forced and forced[row]) or (phrases and phrases[row])
+            ]
+            if not rows:
+                continue
             found = translate_batch(
                 self.ensemble,
                 collate(encoded, rows).to(device),
@@ -142,11 +150,14 @@ class TextTranslator:
         found = []
         for number, phrases in enumerate(must_include, start=1):
             where = f"must_include, input {number}"
-            if isinstance(phrases, str):
-                raise ConfigurationError(f"{where}: expected a list of words, got {phrases!r}; put it in brackets")
+            if isinstance(phrases, str) or not isinstance(phrases, Iterable):
+                advice = "put it in brackets" if isinstance(phrases, str) else "an empty list asks for none"
+                raise ConfigurationError(f"{where}: expected a list of words, got {phrases!r}; {advice}")
             rows = [_known_ids(tokenizer, f"{before}{phrase}" if phrase else "", where) for phrase in phrases]
             if [] in rows:
                 raise ConfigurationError(f"{where}: expected words, got {phrases[rows.index([])]!r}; leave it out")
+            for phrase, ids in zip(phrases, rows, strict=True):
+                _check_repetition(f"{where}: {phrase!r}", ids, options.no_repeat_ngram)
             _check_room(where, "they", sum(map(len, rows)) + 1 if rows else 0, options)
             found.append(rows)
         return found
@@ -172,6 +183,23 @@ def _check_room(where: str, subject: str, needed: int, options: TranslationOptio
             f"{where}: {subject} cannot be written, for {needed} tokens are needed and max_length is "
             f"{options.max_length}; raise it"
         )
+
+
+def _check_repetition(what: str, ids: Sequence[int], size: int | None) -> None:
+    if size is None:
+        return
+    sequences = [tuple(ids[begin : begin + size]) for begin in range(len(ids) - size + 1)]
+    if len(set(sequences)) < len(sequences):
+        raise ConfigurationError(
+            f"{what} cannot be written, for it repeats a sequence of {size} tokens, which no_repeat_ngram: {size} "
+            f"forbids; raise it or leave it out"
+        )
+
+
+def _without_blanks(example: Example) -> Example:
+    """Returns an example whose text is empty where it is white space alone, of which there is nothing to translate."""
+    text = example.get("text")
+    return {**example, "text": ""} if isinstance(text, str) and not text.strip() else example
 
 
 def _known_ids(tokenizer: Tokenizer, text: str, where: str) -> list[int]:

@@ -103,8 +103,7 @@ def translate_batch(
             raise ConfigurationError(
                 f"{name}: expected one entry for each of the {len(lengths)} sources, got {len(rows)}"
             )
-    nothing = Translation("", 0.0, [], [], True, [], [] if alignments or attention else None, _no_attention(attention))
-    results = [[nothing] for _ in lengths]
+    results = [[no_translation(alignments=alignments, attention=attention)] for _ in lengths]
     searched = [row for row, length in enumerate(lengths) if length or given[row] or phrases[row]]
     if not searched:
         return results
@@ -156,8 +155,10 @@ def _units(kind: str | None) -> str:
     return {None: "frames", "word": "words", "character": "characters"}.get(kind, f"pieces of words ({kind})")
 
 
-def _no_attention(wanted: bool) -> Tensor | None:
-    return torch.zeros(0, 0) if wanted else None
+def no_translation(*, alignments: bool, attention: bool) -> Translation:
+    """Returns the translation of a source in which there is nothing: empty, of probability 1."""
+    aligned: list[int] | None = [] if alignments or attention else None
+    return Translation("", 0.0, [], [], True, [], aligned, torch.zeros(0, 0) if attention else None)
 
 
 @dataclass

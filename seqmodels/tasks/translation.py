@@ -188,13 +188,18 @@ class Translator(Task):
         }
 
     def on_fit_start(self) -> None:
-        """Makes sure that what watches the scores can do with rarer translations.
+        """Makes sure that the options fit the network and the callbacks.
 
         Raises:
             ConfigurationError: a checkpoint callback keeps several best ones by a score that not every validation
-                computes.
+                computes; or `coverage_loss` is given, but the decoder has no attention.
         """
         super().on_fit_start()
+        if self.coverage_loss and not self.network.decoder.attends:
+            raise ConfigurationError(
+                f"coverage_loss: {self.coverage_loss} is about where the decoder looks, but this one looks nowhere; "
+                f"choose an attention for it, such as attention: additive, or leave it out"
+            )
         for callback in self.trainer.checkpoint_callbacks:
             if (
                 isinstance(callback, ModelCheckpoint)

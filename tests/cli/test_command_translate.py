@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -16,7 +18,8 @@ from seqmodels.__main__ import main
 @pytest.fixture
 def said(capsys, monkeypatch):
     def run(*arguments, given=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(given))
+        raw = given if isinstance(given, bytes) else given.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw), encoding="ascii"))
         status = main(["translate", *map(str, arguments)])
         captured = capsys.readouterr()
         return status, captured.out, captured.err
@@ -119,11 +122,16 @@ def test_options_of_drawing(said, translators):
         (["--ckpt_path=words", "--batch_size=0"], 2, "--batch_size must be at least 1, got 0"),
         (["--ckpt_path=words", "--device=warp"], 2, "--device warp: cannot be used here"),
         (["--ckpt_path=words", "--ckpt_path=pieces"], 2, "the target vocabulary of"),
+        (["--ckpt_path=words", "--input=."], 1, "--input .: is a folder; name a file of sources, one a line"),
+        (["--ckpt_path=words", "--output=."], 2, "--output .: is a folder; name a file in it"),
+        (["--ckpt_path=words", "--attention=a.txt/pictures"], 2, "a.txt is a file; name a folder for the pictures"),
+        (["--ckpt_path=words", "--format=csv"], 2, "--format: expected text or jsonl, got 'csv'"),
         (["--ckpt_path=label"], 2, "expected a translator, but this model gives labels; use predict"),
     ],
 )
 def test_mistakes(said, translators, checkpoints, arguments, status, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").touch()
     paths = {**translators, **checkpoints}
     given = [
         f"--ckpt_path={paths.get(name.removeprefix('--ckpt_path='), name.removeprefix('--ckpt_path='))}"
@@ -143,8 +151,50 @@ def test_files_that_cannot_be_read_or_would_be_lost(said, translators, tmp_path)
     options = ["--ckpt_path", translators["words"], "--input", path]
     status, _, err = said(*options)
     assert status == 1
-    assert "expected text in UTF-8, found the byte 0xff" in err
+    assert f"--input {path}:2: expected text in UTF-8, found the byte 0xff; convert it" in err
+    assert said(*options[:2], given=path.read_bytes())[::2] == (1, err.replace(str(path), "-"))
     status, _, err = said(*options, "--output", path)
     assert status == 2
     assert "is the input too, and would be lost; choose another name" in err
     assert path.read_bytes() == b"one dog\n\xff\xfe\n"
+
+
+def test_files_of_other_systems_and_compressed_ones(said, translators, tmp_path):
+    options = ["--ckpt_path", translators["pieces"], "--format=jsonl"]
+    expected = said(*options, given="\n".join(SOURCES))
+    windows = b"\xef\xbb\xbf" + "\r\n".join(SOURCES).encode() + b"\r\n"
+    assert said(*options, given=windows) == expected
+    (tmp_path / "in.txt").write_bytes(windows)
+    assert said(*options, "--input", tmp_path / "in.txt") == expected
+    (tmp_path / "in.txt.gz").write_bytes(gzip.compress(windows))
+    assert said(*options, "--input", tmp_path / "in.txt.gz") == expected
+    (tmp_path / "in.txt.gz").write_bytes(gzip.compress(windows)[:-9])
+    status, _, err = said(*options, "--input", tmp_path / "in.txt.gz")
+    assert (status, "in.txt.gz:" in err, "cannot be read: Compressed file ended" in err) == (1, True, True)
+
+
+def test_reads_what_another_command_writes(translators):
+    command = f"{sys.executable} -m seqmodels translate --ckpt_path {translators['words']} --input <(echo one dog sat)"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ein hund sass\n", "")
+
+
+def test_writes_utf_8_whatever_the_system_does(translators):
+    done = subprocess.run(
+        [sys.executable, "-m", "seqmodels", "translate", "--ckpt_path", str(translators["words"]), "--format=jsonl"],
+        input="漢字\n".encode(),
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout.decode("utf-8"))["source"] == "漢字"
+
+
+def test_warns_of_texts_of_another_kind(said, translators):
+    options = ["--ckpt_path", translators["words"], "--chunk_size=20"]
+    status, out, err = said(*options, given="ett hundar satt\n" * 30 + "one dog sat\n" * 10)
+    assert (status, len(out.splitlines())) == (0, 40)
+    assert err.count("100% of the first 60 tokens are unknown to the model; expected texts as in training") == 1
+    assert said(*options, given="ett hundar satt\n")[2] == ""
+    assert said(*options, given="one dog sat\n" * 20 + "ett hundar satt\n" * 10)[2] == ""

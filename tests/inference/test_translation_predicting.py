@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from translators import SOURCES, TARGETS, network_of, schema_of
 
 import seqmodels
+from seqmodels.data.schema import TokenInput
+from seqmodels.data.tokenizer_training import train_tokenizer
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
 from seqmodels.inference.translation_options import TranslationOptions
 
@@ -44,6 +47,27 @@ def test_batches_and_order_change_nothing(words, settings):
     alone = [words.translate_n_best([text], first=row, **settings)[0] for row, text in enumerate(TEXTS)]
     assert [[one.text for one in row] for row in alone] == together
     assert together[1] == [""]
+
+
+@pytest.mark.parametrize("model", ["words", "pieces"])
+def test_of_white_space_there_is_nothing_to_translate(model, request):
+    model = request.getfixturevalue(model)
+    assert model.translate(["", "  ", "\n", "\u3000"]) == [""] * 4
+    assert model.translate_n_best(["  "])[0][0].log_probability == 0
+
+
+def test_a_pretrained_tokenizer_makes_something_of_nothing_but_it_is_not_translated(tiny_bert):
+    source = train_tokenizer({"name": "pretrained", "path": str(tiny_bert)}, texts=SOURCES)
+    schema = replace(schema_of(), tokens=TokenInput(source))
+    assert len(schema.tokens.tokenizer.encode_texts([""])[0]) == 2
+    model = seqmodels.Predictor(network_of(schema), {})
+    assert model.translate(["", "the cat"])[0] == model.translate([" "])[0] == ""
+    assert model.translate(["", "the cat"])[1]
+    assert model.translate([""], prefixes=[TARGETS[0]])[0].startswith(TARGETS[0])
+
+
+def test_a_phrase_may_repeat_what_is_longer_than_the_sequences_forbidden(words):
+    assert "hund hund" in words.translate(["one dog"], must_include=[["hund hund"]], no_repeat_ngram=2)[0]
 
 
 def test_scores_are_those_of_the_translations_found(words):
@@ -211,6 +235,18 @@ MISTAKES = [
         ConfigurationError,
         r"expected a list of words, got 'ein'; put it in brackets",
     ),
+    ({"must_include": [None]}, ConfigurationError, r"expected a list of words, got None; an empty list asks for none"),
+    (
+        {"must_include": [["hund hund"]], "no_repeat_ngram": 1},
+        ConfigurationError,
+        r"input 1: 'hund hund' cannot be written, .* repeats a sequence of 1 tokens, which no_repeat_ngram: 1 forbids",
+    ),
+    (
+        {"sources": ["one", "a \udce9"]},
+        DataError,
+        r"text 2: expected Unicode, found the half character '\\udce9' at",
+    ),
+    ({"sources": [{"text": None}]}, DataError, r"example 1: expected a value of 'text', found none"),
     ({"must_include": [[""]]}, ConfigurationError, r"must_include, input 1: expected words, got ''"),
     ({"must_include": [["rabe"]]}, DataError, r"must_include, input 1: not in the target vocabulary of 11: 'rabe'"),
     ({"must_include": [["ein", "hund"]], "max_length": 2}, ConfigurationError, r"3 tokens are needed and max_length"),

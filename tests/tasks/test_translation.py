@@ -467,6 +467,12 @@ def test_what_does_not_fit_the_data_is_refused(pairs, arguments, shared, message
         built(pairs, {"shared_vocabulary": shared}, **arguments)
 
 
+def test_a_coverage_loss_without_attention_is_refused(toy, pairs):
+    task = create_task(coverage_loss=0.5, decoder={"layer": {"name": "gru", "hidden_size": 7}, "attention": "none"})
+    with pytest.raises(ConfigurationError, match=r"coverage_loss: 0.5 is about where the decoder looks, .* nowhere"):
+        toy.fit("pairs", task=task, data=data_of(pairs))
+
+
 def test_data_without_a_text_to_write_is_refused(toy):
     with pytest.raises(ConfigurationError, match="needs a text to write, but the data has none; use SequencePairs"):
         toy.fit("label", task=create_task())
