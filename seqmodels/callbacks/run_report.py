@@ -72,7 +72,10 @@ class RunReport(Callback):
         )
         path = getattr(checkpoint, "best_model_path", "")
         if trainer.is_global_zero and path:
-            reached = "" if score is None else f"best {checkpoint.monitor} {float(score):.4f}; "  # type: ignore[union-attr]
+            since = (
+                " of the epochs since the checkpoint" if trainer.ckpt_path else ""
+            )  # earlier ones: that run's own best
+            reached = "" if score is None else f"best {checkpoint.monitor}{since} {float(score):.4f}; "  # type: ignore[union-attr]
             print(f"{reached}the model is {os.path.relpath(path)}", flush=True)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

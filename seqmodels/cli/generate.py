@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from jsonargparse import ArgumentParser
 
 from seqmodels.checkpoint_file import find_checkpoint
+from seqmodels.cli.input_lines import input_lines
 from seqmodels.cli.options import move_to_device, parse
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.inference.load import load
@@ -74,10 +73,10 @@ def _prompts(typed: list[str] | None, path: str | None) -> list[str]:
     prompts = list(typed or [])
     if path is not None:
         try:
-            text = sys.stdin.read() if path == "-" else Path(path).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"--input {path}: cannot be read: {error}") from error
-        prompts += text.splitlines()
+            with input_lines(path) as lines:
+                prompts += lines
+        except OSError as error:
+            raise DataError(f"--input {path}: cannot be read: {error.strerror or error}") from error
         if not prompts:
             raise DataError(f"--input {path}: holds no prompts; write one a line")
     return prompts or [""]

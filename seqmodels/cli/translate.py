@@ -8,7 +8,7 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -16,8 +16,8 @@ from typing import Any, Literal, TextIO
 import torch
 from jsonargparse import ArgumentParser
 
+from seqmodels.cli.input_lines import input_lines
 from seqmodels.cli.options import move_to_device, parse
-from seqmodels.data.readers.reader import DAMAGED, open_binary, without_mark
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.inference.attention_picture import plot_attention
 from seqmodels.inference.load import load_ensemble
@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     import_entry_points()
     model = load_ensemble(given.ckpt_path, plugins=given.plugins, batch_size=given.batch_size)
     move_to_device(model, given.device)
-    with _lines(given.input) as lines, _writing(given.output) as output:
+    with input_lines(given.input) as lines, _writing(given.output) as output:
         first = 0
         while chunk := list(itertools.islice(lines, given.chunk_size)):
             _translate(model, chunk, options, given, first, output)
@@ -197,28 +197,6 @@ def _check_folder(pictures: str) -> None:
     found = next(path for path in (place, *place.parents) if path.exists())
     if not found.is_dir():
         raise ConfigurationError(f"--attention {pictures}: {found} is a file; name a folder for the pictures")
-
-
-@contextlib.contextmanager
-def _lines(path: str) -> Iterator[Iterator[str]]:
-    """Opens the sources, through gzip where the name ends in `.gz`; a line comes without its end."""
-    with open_binary(Path(path).expanduser()) as stream:
-        yield _decoded(stream, path)
-
-
-def _decoded(stream: Iterable[bytes], path: str) -> Iterator[str]:
-    """Yields the lines, of files and pipes alike without the byte order mark and the line ends of any system."""
-    number = 0
-    try:
-        for number, raw in enumerate(stream, start=1):
-            yield (without_mark(raw, "utf-8") if number == 1 else raw).decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"--input {path}:{number}: expected text in UTF-8, found the byte 0x{error.object[error.start]:02x}; "
-            f"convert it, such as with iconv -f ISO-8859-1 -t UTF-8"
-        ) from error
-    except DAMAGED as error:
-        raise DataError(f"--input {path}:{number + 1}: cannot be read: {error}") from error
 
 
 @contextlib.contextmanager

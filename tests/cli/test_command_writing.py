@@ -51,7 +51,7 @@ def test_writes_one_text_as_it_comes(runs, capsys):
 
 
 def test_writes_several_prompts_and_samples(runs, capsys, tmp_path):
-    (tmp_path / "prompts.txt").write_text("the cat\n\n")
+    (tmp_path / "prompts.txt").write_bytes(b"\xef\xbb\xbfthe cat\r\n\r\n")  # as an editor of another system saves it
     options = ["--ckpt_path", str(runs / "25.ckpt"), "--prompt", "one", "--input", str(tmp_path / "prompts.txt")]
     status, out, err = said(capsys, "generate", *options, "--temperature=0", "--samples", "2")
     assert (status, err) == (0, "")
