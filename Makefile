@@ -14,8 +14,9 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 quickstart: .venv/installed
 	$(BIN)/python scripts/quickstart.py
 
+# One process for each core, and one thread in each: two programs with as many threads as cores slow each other down.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "model.target_embedder": embedder_registry,
     "data.reader": reader_registry,
     "data.tokenizer": tokenizer_registry,
+    "data.target_tokenizer": tokenizer_registry,
 }
 DEFAULTS: dict[str, Any] = {
     "model.encoder": "lstm",
@@ -35,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "model.target_embedder": "embedding",
     "data.tokenizer": "word",
 }
+DEFAULTS_OF: dict[str, dict[str, Any]] = {"SequencePairs": {"data.tokenizer": "bpe"}}  # where a class has others
 ANNOTATIONS: dict[str, Registry[Any]] = {
     "EncoderSpec": encoder_registry,
     "AttentionSpec": attention_registry,
@@ -52,7 +54,7 @@ def check_specs(parts: Arguments, record: Mapping[str, Any] | None) -> None:
         ConfigurationError: a name or an argument is unknown; names the file or option, and the nearest known one.
     """
     for key, registry in REGISTRIES.items():
-        spec = _begin(key, record)
+        spec = _begin(key, parts, record)
         for path in parts.configs:
             section, name = key.split(".")
             found = _section(read_config(path), section).get(name)
@@ -69,11 +71,26 @@ def check_specs(parts: Arguments, record: Mapping[str, Any] | None) -> None:
             _check(key, registry, spec)
 
 
-def _begin(key: str, record: Mapping[str, Any] | None) -> Any:
-    """Returns what holds where nothing is said: the checkpoint's own, or the default."""
+def _begin(key: str, parts: Arguments, record: Mapping[str, Any] | None) -> Any:
+    """Returns what holds where nothing is said: the checkpoint's own, or the default of the class that is named."""
     section, name = key.split(".")
     stored = (record or {}).get(section) or {}
-    return stored.get("init_args", {}).get(name, DEFAULTS.get(key))
+    defaults = {**DEFAULTS, **DEFAULTS_OF.get(_class_name(section, parts), {})}
+    return stored.get("init_args", {}).get(name, defaults.get(key))
+
+
+def _class_name(section: str, parts: Arguments) -> str:
+    """Returns the name of the class that the config files, or options after them, choose for `model` or `data`."""
+    given = [read_config(path).get(section) for path in parts.configs]
+    for option, following in zip(parts.options, [*parts.options[1:], ""], strict=False):
+        name, equals, value = option.partition("=")
+        if name in (f"--{section}", f"--{section}.class_path"):
+            given.append(read_value(value if equals else following))
+    chosen = ""
+    for entry in given:
+        named = entry.get("class_path") if isinstance(entry, Mapping) else entry
+        chosen = named if isinstance(named, str) else chosen
+    return chosen.rpartition(".")[2]
 
 
 def _section(config: Mapping[str, Any], section: str) -> Mapping[str, Any]:

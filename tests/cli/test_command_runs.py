@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+import seqmodels
 from seqmodels.checkpoint_file import find_checkpoint, read_record
 from seqmodels.cli.arguments import put_together, take_apart
 
@@ -238,17 +239,39 @@ def test_an_argument_of_a_spec_is_added_to_what_the_config_says(command):
     assert config["data"]["init_args"]["tokenizer"] == {"name": "word", "min_count": 2}
 
 
-def test_the_defaults_of_specs_are_those_of_the_classes():
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SequenceClassifier", "SequenceTagger", "LanguageModel", "Translator"),
+        *("LabelledSequences", "SequencePairs", "ContiguousStreams", "SeparateSequences"),
+    ],
+)
+def test_the_defaults_of_specs_are_those_of_the_classes(name):
     import inspect
 
-    from seqmodels import LabelledSequences, SequenceClassifier, SequenceTagger
-    from seqmodels.cli.specs import DEFAULTS
+    from seqmodels.cli.specs import DEFAULTS, DEFAULTS_OF
 
-    for owner, section in ((SequenceClassifier, "model"), (SequenceTagger, "model"), (LabelledSequences, "data")):
-        parameters = inspect.signature(owner).parameters
-        for key, value in DEFAULTS.items():
-            if key.startswith(section):
-                assert parameters[key.split(".")[1]].default == value
+    owner = getattr(seqmodels, name)
+    section = "model" if issubclass(owner, seqmodels.Task) else "data"
+    parameters = inspect.signature(owner).parameters
+    for key, value in {**DEFAULTS, **DEFAULTS_OF.get(name, {})}.items():
+        of, argument = key.split(".")
+        if of == section and argument in parameters:
+            assert parameters[argument].default == value
+
+
+@pytest.mark.parametrize("data", [["--data=SequencePairs"], ["--data", "SequencePairs"], ["--config", "pairs.yaml"]])
+def test_a_part_of_a_default_that_is_the_class_s_own_can_be_set(data, tmp_path, monkeypatch):
+    from seqmodels.cli.arguments import take_apart
+    from seqmodels.cli.specs import check_specs
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.yaml").write_text("data: {class_path: seqmodels.SequencePairs}\n")
+    typed = ["--data.tokenizer.vocab_size", "400", "--data.target_tokenizer.name=word"]
+    parts = take_apart("fit", [*data, *typed])
+    check_specs(parts, None)
+    assert '--data.init_args.tokenizer={"name": "bpe", "vocab_size": 400}' in parts.options
+    assert '--data.init_args.target_tokenizer={"name": "word"}' in parts.options
 
 
 def test_the_precision_is_probed(command):
