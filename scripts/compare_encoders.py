@@ -48,7 +48,7 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "imdb": Task("configs/classification/imdb.yaml", epochs=3),
+    "imdb": Task("configs/classification/imdb.yaml", epochs=6),
     "ud_english_ewt": Task(
         "configs/tagging/ud_english_ewt.yaml",
         epochs=4,

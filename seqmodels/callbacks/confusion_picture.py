@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from importlib.util import find_spec
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,9 +11,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from seqmodels.metrics import ClassificationScores, plot_confusion_matrix
 
+logger = logging.getLogger(__name__)
+
 
 class ConfusionPicture(Callback):
     """Draws which class was taken for which, by the last validation of a fit and by a test.
+
+    Without matplotlib there is no picture, which the log says.
 
     Args:
         folder: where `confusion_val.png` and `confusion_test.png` go; None for the logger's folder.
@@ -36,9 +42,12 @@ class ConfusionPicture(Callback):
         matrix = scores.confusion_matrix()
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        if find_spec("matplotlib") is None:  # a picture that no one asked for is no reason to end with an error
+            logger.info("no picture of the confusion matrix: it needs matplotlib, pip install 'seqmodels[plots]'")
+            return
         figure = plot_confusion_matrix(matrix, pl_module.network.target.names)  # type: ignore[union-attr,arg-type]
         Path(folder).mkdir(parents=True, exist_ok=True)
         figure.savefig(Path(folder) / f"confusion_{split}.png", dpi=120, bbox_inches="tight")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_figure(f"confusion_{split}", figure, trainer.global_step)
+        for writer in trainer.loggers:
+            if isinstance(writer, TensorBoardLogger):
+                writer.experiment.add_figure(f"confusion_{split}", figure, trainer.global_step)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import sys
 
 import pytest
 from lightning.pytorch import Callback
@@ -28,6 +30,15 @@ def test_the_confusion_matrix_is_drawn(toy, tmp_path):
     trainer.test(task, datamodule=data, verbose=False)
     for split in ("val", "test"):
         assert (folder / f"confusion_{split}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_a_fit_and_a_test_go_on(toy, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    caplog.set_level(logging.INFO)
+    trainer, task, data = toy.fit("label", callbacks=[ConfusionPicture(str(tmp_path))], max_epochs=1)
+    trainer.test(task, datamodule=data, verbose=False)
+    assert not list(tmp_path.iterdir())
+    assert "no picture of the confusion matrix: it needs matplotlib, pip install 'seqmodels[plots]'" in caplog.text
 
 
 def test_no_matrix_is_drawn_of_several_labels_or_entities(toy, tmp_path):
