@@ -40,7 +40,7 @@ clean:
 
 .venv/installed: .venv/created pyproject.toml constraints.txt
 	$(PIP) $(TORCH)
-	$(PIP) --editable .
+	$(PIP) --editable '.[plots,translation]'
 	touch $@
 
 .venv/installed-dev: .venv/installed

@@ -6,7 +6,7 @@
 
 Between two runs of a task nothing differs but `encoder:`, its one line: a layer that gives 256 features a step, 128 of
 each direction (the convolution, which sees both sides at once: 256). The recipes are those of `configs/` but for what
-`TASKS` says: fewer epochs, and in the tagger one layer and a cheaper reading of the characters. Each run is
+`TASKS` says: in the tagger fewer epochs, one layer and a cheaper reading of the characters. Each run is
 `seqmodels fit` and `seqmodels test` in processes of their own, in a folder below --runs; a run whose scores lie there
 already is not repeated. The figures of all runs of a task are kept in results/encoders_<task>.json, which git tracks.
 """

@@ -89,10 +89,10 @@ def test_runs_differ_by_one_option(script: ModuleType, given: Namespace) -> None
     runner = FakeRunner()
     script.compare("imdb", given, runner)
     fit, test = runner.commands[:2]
-    folder = given.runs / "imdb" / "epochs_3" / "seed_5" / "mingru"
+    folder = given.runs / "imdb" / "epochs_6" / "seed_5" / "mingru"
     assert fit == [
         "fit", "--config", str(script.ROOT / "configs/classification/imdb.yaml"), "--seed_everything=5",
-        f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=3",
+        f"--trainer.default_root_dir={folder}", "--trainer.enable_progress_bar=false", "--trainer.max_epochs=6",
         '--model.init_args.encoder={"name": "bidirectional", "layer": {"name": "mingru", "hidden_size": 128}}',
     ]  # fmt: skip
     assert test == ["test", "--ckpt_path", str(folder / "recipe" / "version_0")]
@@ -103,7 +103,7 @@ def test_runs_differ_by_one_option(script: ModuleType, given: Namespace) -> None
 def test_the_scores_of_validation_and_test_are_kept(script: ModuleType, given: Namespace) -> None:
     script.compare("imdb", given, FakeRunner())
     kept = json.loads((given.results / "encoders_imdb.json").read_text())
-    assert (kept["recipe"], kept["epochs"], kept["seed"]) == ("configs/classification/imdb.yaml", 3, 5)
+    assert (kept["recipe"], kept["epochs"], kept["seed"]) == ("configs/classification/imdb.yaml", 6, 5)
     assert [row["encoder"] for row in kept["encoders"]] == ["lstm", "mingru"]
     row = kept["encoders"][1]
     assert (row["monitor"], row["best_score"], row["test_accuracy"]) == ("val_accuracy", 0.75, pytest.approx(0.86))
@@ -122,7 +122,7 @@ def test_a_finished_run_is_not_repeated(script: ModuleType, given: Namespace) ->
     assert [row["encoder"] for row in kept["encoders"]] == ["lstm", "mingru", "sru"]
 
 
-@pytest.mark.parametrize(("key", "value", "found"), [("epochs", 7, 3), ("seed", 11, 5)])
+@pytest.mark.parametrize(("key", "value", "found"), [("epochs", 7, 6), ("seed", 11, 5)])
 def test_figures_of_another_setting(script: ModuleType, given: Namespace, key: str, value: int, found: int) -> None:
     script.compare("imdb", given, FakeRunner())
     setattr(given, key, value)
