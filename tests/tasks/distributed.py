@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from torch.optim import SGD
 
 from seqmodels import (
@@ -22,6 +23,21 @@ from seqmodels import (
     Translator,
 )
 from seqmodels.callbacks.prediction_writer import PredictionWriter
+
+
+def create_trainer(devices: int, max_epochs: int, callbacks: Sequence[Callback] = ()) -> Trainer:
+    """Returns a Trainer of so many processes that writes nothing."""
+    return Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        max_epochs=max_epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+    )
 
 
 def main(folder: Path, devices: int) -> None:
@@ -37,17 +53,7 @@ def main(folder: Path, devices: int) -> None:
         task = (SequenceClassifier if kind == "label" else SequenceTagger).load_from_checkpoint(folder / f"{kind}.ckpt")
         data.use_checkpoint(folder / f"{kind}.ckpt")
         output = folder / f"{kind}.{devices}.jsonl"
-        trainer = Trainer(
-            accelerator="cpu",
-            devices=devices,
-            strategy="ddp" if devices > 1 else "auto",
-            max_epochs=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[PredictionWriter(str(output))],
-        )
+        trainer = create_trainer(devices, max_epochs=1, callbacks=[PredictionWriter(str(output))])
         found[kind] = {
             **trainer.validate(task, datamodule=data, verbose=False)[0],
             **trainer.test(task, datamodule=data, verbose=False)[0],
@@ -72,16 +78,7 @@ def streams(folder: Path, devices: int) -> dict[str, float]:
     task = LanguageModel({"name": "lstm", "hidden_size": 7}, {"embedding_dim": 5}, optimizer=partial(SGD, lr=0.5))
     data = ContiguousStreams(**paths, batch_size=4 // devices, window=5, eval_window=3, eval_batch_size=3)
     checkpoint = folder / f"streams.{devices}.ckpt"
-    trainer = Trainer(
-        accelerator="cpu",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        max_epochs=2,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = create_trainer(devices, max_epochs=2)
     trainer.fit(task, datamodule=data)
     trainer.save_checkpoint(checkpoint)
     weights = torch.stack([parameter.detach().abs().sum() for parameter in task.parameters()]).sum()
@@ -99,16 +96,7 @@ def pairs(folder: Path, devices: int) -> dict[str, float]:
     paths = {split: str(folder / "pairs") for split in ("train", "validation", "test")}
     data = SequencePairs({"name": "parallel", "source": "in", "target": "out"}, **paths, tokenizer="word", batch_size=3)
     data.use_checkpoint(folder / "pairs.ckpt")
-    trainer = Trainer(
-        accelerator="cpu",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        max_epochs=2,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = create_trainer(devices, max_epochs=2)
     task = Translator.load_from_checkpoint(folder / "pairs.ckpt", translate_every_n_epochs=2, translate_sentences=5)
     found = {
         **trainer.validate(task, datamodule=data, verbose=False)[0],
