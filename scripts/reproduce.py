@@ -6,12 +6,14 @@
     python scripts/reproduce.py --table-only                           (the table from results/*.json, nothing is run)
 
 Each run is `seqmodels fit` and `seqmodels test` in processes of their own, in a folder below --runs; a run whose scores
-lie there already is not repeated. The figures of all runs of a recipe are kept in results/, which git tracks.
+lie there already is not repeated. The figures of all runs of a recipe are kept in results/, which git tracks, and in
+results/curves/ what was validated in the course of each run; `scripts/training_curves.py` draws it.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import statistics
 import subprocess
@@ -89,12 +91,16 @@ def reproduce(config: Path, runs: Sequence[Run], folds: int | None, given: argpa
     file = given.results / f"{name}.json"
     kept = json.loads(file.read_text("utf-8"))["runs"] if file.exists() else []
     for run in runs:
-        results = do_run(config, run, folds, given.runs / name / run.name, given.option, runner)
+        folder = given.runs / name / run.name
+        results = do_run(config, run, folds, folder, given.option, runner)
+        if given.option:
+            results["options"] = given.option
         kept = [other for other in kept if (other["seed"], other["fold"]) != run] + [{**run._asdict(), **results}]
         kept.sort(key=lambda other: (other["seed"], other["fold"] or 0))
         recipe = f"configs/{config.parent.name}/{config.name}"
         given.results.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({"recipe": recipe, "folds": folds, "runs": kept}, indent=2) + "\n", "utf-8")
+        keep_curve(given.results / "curves" / f"{name}.csv", run, newest(folder).parent / "metrics.csv")
         print(f"{name} {run.name}: {summary(results)}", flush=True)
 
 
@@ -143,6 +149,32 @@ def finished(folder: Path) -> Results | None:
     return results if any(key.startswith("test_") for key in results) else None
 
 
+def keep_curve(file: Path, run: Run, metrics: Path) -> None:
+    """Writes a run's validation scores, a line for each validation, among those of the recipe's other runs."""
+    own = {"seed": str(run.seed), "fold": "" if run.fold is None else str(run.fold)}
+    logged = [{**own, **row} for row in read_rows(metrics)]
+    points = [row for row in logged if any(value and name.startswith("val_") for name, value in row.items())]
+    if not points:
+        return
+    others = [row for row in read_rows(file) if (row["seed"], row["fold"]) != (own["seed"], own["fold"])]
+    rows = sorted([*others, *points], key=lambda row: (int(row["seed"]), int(row["fold"] or 0), int(row["step"])))
+    scores = sorted({name for row in rows for name in row if name.startswith("val_")})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        columns = [*own, "epoch", "step", *scores]
+        writer = csv.DictWriter(opened, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """Returns the lines of a CSV file by column; none where there is no file."""
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
 def run_command(command: Sequence[str]) -> None:
     """Runs a command and shows what it writes."""
     print(" ".join(["seqmodels", *command[3:]]), flush=True)
@@ -183,7 +215,7 @@ def format_row(recipe: Results) -> str:
     speed = statistics.mean(run["tokens_per_second"] or 0 for run in runs)
     memory = max(run["peak_memory_mib"] for run in runs)
     cells = [
-        f"[{Path(recipe['recipe']).stem}]({recipe['recipe']})",
+        f"[{Path(recipe['recipe']).stem}]({recipe['recipe']}){format_options(runs)}",
         metric.removeprefix("test_").replace("_", " "),
         format_scores(metric, [run[metric] for run in runs]),
         count,
@@ -193,6 +225,12 @@ def format_row(recipe: Results) -> str:
         f"{memory:,}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def format_options(runs: Sequence[Results]) -> str:
+    """Returns the options that runs were started with beside their recipe, for the table."""
+    given = dict.fromkeys(option for run in runs for option in run.get("options", []))
+    return f" with {', '.join(f'`{option}`' for option in given)}" if given else ""
 
 
 def main_metric(results: Results) -> str:

@@ -47,6 +47,7 @@ class FakeRunner:
             folder.mkdir(parents=True)
             score = 0.9 + (int(options["--seed_everything"]) + int(options.get("--data.init_args.fold", 0))) / 100
             (folder / "results.json").write_text(json.dumps({**FIGURES, "score": score}))
+            (folder / "metrics.csv").write_text(f"epoch,step,train_loss,val_f1\n0,9,1.5,\n0,19,,{score}\n")
         else:
             file = Path(command[-1]) / "results.json"
             figures = json.loads(file.read_text())
@@ -76,6 +77,27 @@ def test_runs_over_seeds(script: ModuleType, given: Namespace) -> None:
     assert "score" not in kept["runs"][0]
 
 
+def test_a_run_keeps_its_validation_scores(script: ModuleType, given: Namespace) -> None:
+    file = given.results / "curves" / "tagging_recipe.csv"
+    script.reproduce(CONFIG, script.runs_of([3, 1], None), None, given, FakeRunner())
+    assert file.read_text() == "seed,fold,epoch,step,val_f1\n1,,0,19,0.91\n3,,0,19,0.93\n"
+    script.reproduce(CONFIG, script.runs_of([3], None), None, given, FakeRunner())
+    assert len(file.read_text().splitlines()) == 3
+
+
+def test_a_run_without_validation_keeps_no_curve(script: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("epoch,step,train_loss\n0,9,1.5\n")
+    for metrics in ("metrics.csv", "none.csv"):
+        script.keep_curve(tmp_path / "curve.csv", script.Run(1), tmp_path / metrics)
+    assert not (tmp_path / "curve.csv").exists()
+
+
+def test_options_of_a_run_stand_in_the_table(script: ModuleType, given: Namespace) -> None:
+    script.reproduce(CONFIG, script.runs_of([1, 2], None), None, given, FakeRunner())
+    table = script.format_table(script.read_results(given.results))
+    assert "| [recipe](configs/tagging/recipe.yaml) with `--trainer.max_epochs=1` | f1 |" in table
+
+
 def test_a_finished_run_is_not_repeated(script: ModuleType, given: Namespace) -> None:
     script.reproduce(CONFIG, script.runs_of([1], None), None, given, FakeRunner())
     runner = FakeRunner()
@@ -100,6 +122,7 @@ def test_folds_are_options_of_the_data(script: ModuleType, given: Namespace) -> 
 def test_the_table_is_written_between_the_markers(
     script: ModuleType, given: Namespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    given.option = []
     script.reproduce(CONFIG, script.runs_of([1, 2, 3], None), None, given, FakeRunner())
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n")
