@@ -24,12 +24,17 @@ FILE = "results.json"
 class RunReport(Callback):
     """Measures a fit and keeps its figures, with those of later tests, in `results.json` of the run's folder.
 
+    The scores of a test with options of its own, such as a neural cache or other data, are kept apart under `tests`, so
+    that they do not take the place of the model's own.
+
     Args:
         folder: where the file goes; None for the logger's folder.
+        options: how the test departs from the run's config, as it was typed; empty where it does not.
     """
 
-    def __init__(self, folder: str | None = None) -> None:
+    def __init__(self, folder: str | None = None, options: str = "") -> None:
         self.folder = folder
+        self.options = options
         self._begin = 0.0
         self._tokens: Tensor | int = 0
         self._batch_seconds = 0.0
@@ -82,7 +87,8 @@ class RunReport(Callback):
         """Adds the test scores."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test_")}
         assert isinstance(pl_module, Task)
-        self._write(trainer, {**metrics, **pl_module.report()})
+        scores = {**metrics, **pl_module.report()}
+        self._write(trainer, {"tests": {self.options: scores}} if self.options else scores)
 
     def _write(self, trainer: Trainer, values: dict[str, Any]) -> None:
         folder = self.folder or trainer.log_dir
@@ -91,6 +97,8 @@ class RunReport(Callback):
         path = Path(folder) / FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         present = json.loads(path.read_text()) if path.exists() else {}
+        if "tests" in values:
+            values = {"tests": {**present.get("tests", {}), **values["tests"]}}
         path.write_text(json.dumps({**present, **values}, indent=2) + "\n")
 
 

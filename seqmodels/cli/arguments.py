@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,16 @@ class Arguments:
     def typed(self, key: str) -> bool:
         """Tells whether an option beginning with `key` was typed."""
         return any(option == key or option.startswith((f"{key}=", f"{key}.")) for option in self.options)
+
+    @property
+    def departures(self) -> str:
+        """The options typed of model and data, as one would type them again, sorted; empty where there are none."""
+        found: list[list[str]] = []
+        for option in self.options:
+            if option.startswith("--") or not found:
+                found.append([])
+            found[-1].append(option)
+        return " ".join(sorted(shlex.join(words) for words in found if words[0].startswith(("--model", "--data"))))
 
     @property
     def asks(self) -> bool:

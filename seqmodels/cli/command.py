@@ -159,7 +159,7 @@ class CommandLine(LightningCLI):
             settings["num_sanity_val_steps"] = settings.get("num_sanity_val_steps") or 0
         else:
             settings["logger"] = settings.get("logger") or False
-            extra += [RunReport(self._run_folder())] if command == "test" else []
+            extra += [RunReport(self._run_folder(), self.parts.departures)] if command == "test" else []
         if command in ("fit", "test"):
             extra += [ConfusionPicture(None if command == "fit" else self._run_folder())]
         if command == "predict":

@@ -70,6 +70,20 @@ def test_a_test_adds_its_figures_to_the_run(command, runs):
     assert 0 <= results["test_accuracy"] <= 1
 
 
+def test_a_test_with_options_of_its_own_leaves_the_scores_of_the_run(command, runs):
+    run = runs / "classifier" / "version_0"
+    file = run / "results.json"
+    assert command("test", "--ckpt_path", run, "--trainer.limit_test_batches", 1).status == 0
+    before = json.loads(file.read_text())
+    for options in (["--data.init_args.test", "train.tsv"], ["--data.batch_size=1"], ["--data.batch_size=1"]):
+        assert command("test", "--ckpt_path", run, *options).status == 0
+    after = json.loads(file.read_text())
+    tests = after.pop("tests")
+    assert after == before
+    assert sorted(tests) == ["--data.batch_size=1", "--data.init_args.test train.tsv"]
+    assert all(0 <= scores["test_accuracy"] <= 1 for scores in tests.values())
+
+
 def test_validate(command, classifier):
     result = command("validate", "--ckpt_path", classifier)
     assert result.status == 0
