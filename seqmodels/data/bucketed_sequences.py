@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from seqmodels.data.batch import Batch
 from seqmodels.data.bucketing import BucketSampler
 from seqmodels.data.data_module import SequenceDataModule
-from seqmodels.data.loader import BatchDataset, SequenceLoader, evaluation_loader
+from seqmodels.data.loader import BatchDataset, SequenceLoader, SteadyLoader, evaluation_loader
 from seqmodels.data.splits import Split, Splits, warn
 from seqmodels.data.statistics import DataStatistics, describe
 from seqmodels.data.store import EncodedSplit
@@ -43,14 +43,14 @@ class BucketedSequences(SequenceDataModule):
             warn(f"batch_size: {self.batch_size} is not used with max_tokens: {self.max_tokens}; leave one of them out")
         super().setup(stage)
 
-    def train_dataloader(self) -> SequenceLoader:
+    def train_dataloader(self) -> SequenceLoader | SteadyLoader:
         """Returns the loader of training batches, reshuffled in every epoch, which can go on in the middle of one."""
         dataset = BatchDataset(self._encoded["train"].encoded)
-        return self.train_loader(dataset, self.sampler("train"), self._workers())
+        return self.for_trainer(self.train_loader(dataset, self.sampler("train"), self._workers()))
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Batch] | SteadyLoader | list[Any]:
         """Returns the loader of validation batches, the longest rows first; an empty list where there are none."""
-        return self._evaluation_loader("validation") if "validation" in self._encoded else []
+        return self.for_trainer(self._evaluation_loader("validation")) if "validation" in self._encoded else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Returns the loader of test batches, the longest rows first."""

@@ -11,7 +11,7 @@ from seqmodels.data.batch import Batch
 from seqmodels.data.bucketing import BucketSampler
 from seqmodels.data.data_module import SequenceDataModule
 from seqmodels.data.encoded import Encoded
-from seqmodels.data.loader import BatchDataset, SequenceLoader, evaluation_loader
+from seqmodels.data.loader import BatchDataset, SequenceLoader, SteadyLoader, evaluation_loader
 from seqmodels.data.next_step import Units, build_next_step_schema, count_units, to_next_step
 from seqmodels.data.partition import Partition
 from seqmodels.data.schema import Schema
@@ -72,15 +72,15 @@ class Corpus(SequenceDataModule):
 
     # Batches
 
-    def train_dataloader(self) -> SequenceLoader:
+    def train_dataloader(self) -> SequenceLoader | SteadyLoader:
         """Returns the loader of training batches, which can go on in the middle of an epoch."""
-        return cast(SequenceLoader, self.layout("train", self._encoded["train"], train=True))
+        return self.for_trainer(cast(SequenceLoader, self.layout("train", self._encoded["train"], train=True)))
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Batch] | SteadyLoader | list[Any]:
         """Returns the loader of validation batches; an empty list where there are none."""
         if "validation" not in self._encoded:
             return []
-        return self.layout("validation", self._encoded["validation"], train=False)
+        return self.for_trainer(self.layout("validation", self._encoded["validation"], train=False))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Returns the loader of test batches."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from seqmodels.checkpoint_file import read_record
+from seqmodels.data.batch import Batch
 from seqmodels.data.bucketing import BucketSampler
-from seqmodels.data.loader import SequenceLoader
+from seqmodels.data.loader import SequenceLoader, SteadyLoader
 from seqmodels.data.schema import Schema
 from seqmodels.data.splits import Split, Splits
 from seqmodels.data.statistics import DataStatistics, format_table
@@ -19,6 +20,8 @@ from seqmodels.data.store import EncodedSplit, Examples
 from seqmodels.data.streams import WindowSampler
 from seqmodels.data.tokenizer_training import tokenizer_registry
 from seqmodels.errors import ConfigurationError, DataError
+
+Loader = TypeVar("Loader", bound=DataLoader[Batch])
 
 
 class SequenceDataModule(LightningDataModule, ABC):
@@ -165,6 +168,11 @@ class SequenceDataModule(LightningDataModule, ABC):
             loop: Any = self.trainer.fit_loop.epoch_loop
             trained = lambda: int(loop.batch_progress.current.processed)  # noqa: E731
         return SequenceLoader(dataset, sampler, num_workers=num_workers, trained=trained)
+
+    def for_trainer(self, loader: Loader) -> Loader | SteadyLoader:
+        """Returns a loader of `fit` as the Trainer can take it: of the same batches throughout, if it is to overfit."""
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return SteadyLoader(loader) if overfits else loader
 
     def encoded(self, split: Split) -> EncodedSplit:
         """Returns the columns of a split that `setup` has encoded."""

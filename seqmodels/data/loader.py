@@ -102,6 +102,27 @@ class SequenceLoader(DataLoader[Batch]):
         self.sampler.set_epoch(epoch)
 
 
+class SteadyLoader:
+    """The same batches in every epoch, for `Trainer(overfit_batches=...)`.
+
+    A `DataLoader` would be given a sampler of single rows in the place of its own there; Lightning leaves this alone.
+
+    Args:
+        loader: whose batches of the first epoch these are.
+    """
+
+    def __init__(self, loader: DataLoader[Batch]) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yields the batches."""
+        return iter(self._loader)
+
+
 def _loader_arguments(sampler: BucketSampler | WindowSampler, num_workers: int) -> dict[str, Any]:
     return {
         "sampler": sampler,

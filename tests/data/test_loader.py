@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 
+import seqmodels
 from seqmodels.data.batch import Batch
 from seqmodels.data.bucketing import BucketSampler
 from seqmodels.data.encoded import Encoded
@@ -209,3 +210,52 @@ def test_a_fit_killed_in_a_step_trains_that_step_again(
     model = Recorder()
     fit(model, tmp_path, ckpt_path=tmp_path / "killed.ckpt")
     assert model.steps == whole[1][step:]
+
+
+class Watch(Callback):
+    """Notes the rows of each batch of training, by epoch, and the batches of validation."""
+
+    def __init__(self) -> None:
+        self.train: list[tuple[int, list[int], list[int]]] = []
+        self.validation: list[int] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self.train.append((trainer.current_epoch, batch.lengths.tolist(), batch.rows.tolist()))
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self.validation.append(batch_idx)
+
+
+@pytest.mark.parametrize("asked", [2, 0.5])
+def test_overfitting_repeats_the_same_batches(toy: Any, asked: float) -> None:
+    watch = Watch()
+    trainer, _, _ = toy.fit("label", overfit_batches=asked, max_epochs=3, callbacks=[watch])
+    taken = trainer.num_training_batches
+    assert taken == (2 if asked == 2 else 1)
+    epochs = [[rest for number, *rest in watch.train if number == epoch] for epoch in range(3)]
+    assert epochs[0] == epochs[1] == epochs[2]
+    assert len(epochs[0]) == taken
+    assert watch.validation
+
+
+def test_overfitting_a_stream_begins_with_its_first_windows(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("a b c d e f g\n" * 40)
+    data = seqmodels.ContiguousStreams("text", train=str(path), validation=str(path), batch_size=3, window=7)
+    task = seqmodels.LanguageModel({"name": "lstm", "hidden_size": 7}, {"embedding_dim": 7})
+    watch = Watch()
+    trainer = Trainer(
+        accelerator="cpu",
+        overfit_batches=2,
+        max_epochs=2,
+        callbacks=[watch],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(task, data)
+    assert trainer.global_step == 4
+    assert watch.train[:2] == [(0, *rest) for _, *rest in watch.train[2:]]
