@@ -24,10 +24,12 @@ from seqmodels.callbacks.epoch_lines import EpochLines
 from seqmodels.callbacks.interrupt_checkpoint import InterruptCheckpoint
 from seqmodels.callbacks.prediction_writer import PredictionWriter
 from seqmodels.callbacks.run_report import RunReport
+from seqmodels.checkpoint_file import read_record
 from seqmodels.cli.arguments import Arguments, put_together
 from seqmodels.cli.messages import parser_error
 from seqmodels.cli.validation import check_keys
 from seqmodels.data.data_module import SequenceDataModule
+from seqmodels.data.tokenizer_training import tokenizer_registry
 from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.precision import set_matmul_precision
 from seqmodels.tasks import Task
@@ -144,6 +146,7 @@ class CommandLine(LightningCLI):
         """Makes the Trainer with the loggers and callbacks that a run has by default."""
         command = self.subcommand
         if self.parts.ckpt_path is not None:
+            self._check_tokenizers(self.parts.ckpt_path)
             self.datamodule.use_checkpoint(self.parts.ckpt_path)
         settings = {**self._get(self.config_init, "trainer", default={}), **kwargs}
         given = settings.get("callbacks") or []
@@ -173,6 +176,17 @@ class CommandLine(LightningCLI):
         settings["enable_model_summary"] = settings.get("enable_model_summary") or False
         settings["callbacks"] = [*extra, *(given if isinstance(given, list) else [given])]
         return self.trainer_class(**settings)
+
+    def _check_tokenizers(self, path: str) -> None:
+        """Makes sure that nobody asks for another tokenizer than the one that the checkpoint's model reads."""
+        trained = (read_record(path)["data"] or {}).get("init_args", {})
+        for name in ("tokenizer", "target_tokenizer"):
+            where, wanted = self.parts.where(f"data.{name}"), self.datamodule.arguments.get(name)
+            if where and name in trained and _recipe(wanted) != _recipe(trained[name]):
+                raise ConfigurationError(
+                    f"{where}: data.{name} is {wanted}, but the model of {path} reads {trained[name]} and what was "
+                    f"learnt with it; leave data.{name} out, or train a new model without --ckpt_path"
+                )
 
     def _prediction_writer(self) -> PredictionWriter:
         writer = PredictionWriter(self._get(self.config_init, "output"), self._get(self.config_init, "format"))
@@ -223,6 +237,11 @@ class ConfigInRunFolder(SaveConfigCallback):
         """Writes `config.yaml`."""
         if trainer.log_dir is not None and trainer.loggers:
             super().setup(trainer, pl_module, stage)
+
+
+def _recipe(tokenizer: Any) -> Any:
+    """Returns a tokenizer's spec in the one form that can be compared."""
+    return None if tokenizer is None else tokenizer_registry.check(tokenizer)
 
 
 def _loggers(root: Path, name: str) -> list[Any]:

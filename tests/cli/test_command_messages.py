@@ -170,3 +170,15 @@ def test_a_model_that_does_not_fit_the_checkpoint(command, classifier):
 
 def test_an_unknown_checkpoint_in_a_run(command, classifier):
     one_message(command("test", "--ckpt_path", classifier.with_name("bst.ckpt")), "did you mean 'best.ckpt'")
+
+
+@pytest.mark.parametrize("typed", [("--data.tokenizer", "character"), ("--data.tokenizer.min_count=3",)])
+def test_another_tokenizer_than_the_checkpoints(command, classifier, typed):
+    result = command("test", "--ckpt_path", classifier, *typed)
+    one_message(
+        result, r"command line: data.tokenizer is .* but the model of .*best.ckpt reads .*; leave data.tokenizer"
+    )
+
+
+def test_the_checkpoints_own_tokenizer_may_be_named(command, classifier):
+    assert command("test", "--ckpt_path", classifier, "--data.tokenizer", '{"name": "word"}').status == 0
