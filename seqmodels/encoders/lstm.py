@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout as drop
 from torch.nn.functional import pad
 
 from seqmodels.encoders.encoder import register_encoder
+from seqmodels.encoders.lstm_layer import lstm_layer, prefers_own_layer
 from seqmodels.encoders.options import check_sizes
-from seqmodels.encoders.recurrent import Recurrent, RecurrentInit
+from seqmodels.encoders.recurrent import Planes, Recurrent, RecurrentInit
 from seqmodels.masking import lengths_to_mask
 
 # Added to gates of the LSTM on padded steps: it outweighs whatever the weights add, and float16 still holds it, so
@@ -80,6 +82,24 @@ class LSTM(Recurrent):
     @property
     def _kernel(self) -> Callable[..., tuple[Tensor, ...]]:
         return torch.lstm
+
+    def _call(
+        self,
+        inputs: Tensor,
+        batch_sizes: Tensor | None,
+        planes: Planes,
+        weights: Sequence[Tensor],
+        dropout: float = 0.0,
+    ) -> tuple[Tensor, ...]:
+        if batch_sizes is not None or not prefers_own_layer(inputs, self.hidden_size):
+            return super()._call(inputs, batch_sizes, planes, weights, dropout)
+        outputs, finals = inputs, []
+        for layer, (h, c) in enumerate(zip(*planes, strict=True)):
+            if layer > 0:
+                outputs = drop(outputs, dropout, self.training)
+            outputs, *final = lstm_layer(outputs, h, c, weights[4 * layer : 4 * layer + 4])
+            finals.append(final)
+        return outputs, *(torch.stack(parts) for parts in zip(*finals, strict=True))
 
     # The fused kernel returns c of the last step only, padded or not. One more input feature, 1 on padded steps, closes
     # the input gate and opens the forget gate there: c passes unchanged, and so does its gradient. More features, all
