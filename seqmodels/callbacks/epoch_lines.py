@@ -7,6 +7,8 @@ import time
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
+from seqmodels.tasks import Task
+
 
 class EpochLines(Callback):
     """Prints the scores of each epoch with its seconds."""
@@ -22,5 +24,8 @@ class EpochLines(Callback):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints the line: validation, where there is one, is over by now."""
-        scores = "  ".join(f"{name} {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if isinstance(pl_module, Task) and pl_module.mean_train_loss is not None:
+            values["train_loss"] = pl_module.mean_train_loss  # logged is that of the last few steps
+        scores = "  ".join(f"{name} {value:.4f}" for name, value in sorted(values.items()))
         print(f"epoch {trainer.current_epoch}: {scores}  ({time.perf_counter() - self._begin:.1f} s)", flush=True)

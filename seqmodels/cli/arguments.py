@@ -164,7 +164,7 @@ def read_config(path: str) -> dict[str, Any]:
     """Returns a config file's contents.
 
     Raises:
-        ConfigurationError: it is missing, or not YAML; names the file, and the line.
+        ConfigurationError: it is missing, empty, or not YAML; names the file, and the line.
     """
     file = Path(os.path.expanduser(path))
     if not file.is_file():
@@ -178,7 +178,7 @@ def read_config(path: str) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(f"{path}: not YAML: {error}") from error
     if config is None:
-        return {}
+        raise ConfigurationError(f"{path}: holds nothing; expected the keys model, data and trainer, as in configs/")
     if not isinstance(config, dict):
         raise ConfigurationError(
             f"{path}: expected a mapping with the keys model, data and trainer, got {type(config).__name__}"

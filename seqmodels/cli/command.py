@@ -149,6 +149,9 @@ class CommandLine(LightningCLI):
             self._check_tokenizers(self.parts.ckpt_path)
             self.datamodule.use_checkpoint(self.parts.ckpt_path)
         settings = {**self._get(self.config_init, "trainer", default={}), **kwargs}
+        for name, least in (("accumulate_grad_batches", 1), ("gradient_clip_val", 0)):
+            if isinstance(settings.get(name), (int, float)) and settings[name] < least:
+                raise ConfigurationError(f"trainer.{name} must be at least {least}, got {settings[name]}")
         given = settings.get("callbacks") or []
         extra: list[Any] = [self._get(self.config_init, name) for name in self._parser(command).callback_keys]
         if settings.get("enable_progress_bar") is None:  # in a log file it would be a mess

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import stat
+import sys
 from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
@@ -30,6 +33,9 @@ def run(arguments: Sequence[str]) -> int:
     options = WritingOptions(**settings)
     if given.samples < 1:
         raise ConfigurationError(f"--samples must be at least 1, got {given.samples}")
+    if given.samples > 1 and (options.beam_size > 1 or options.temperature == 0):
+        option = f"--beam_size {options.beam_size}" if options.beam_size > 1 else "--temperature 0"
+        raise ConfigurationError(f"--samples {given.samples}: {option} draws nothing, so that all would be the same")
     if given.ckpt_path is None:
         raise ConfigurationError("generate needs a trained language model: --ckpt_path FILE, or the folder of a run")
     import_entry_points()
@@ -62,9 +68,16 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--input", type=str, default=None, help="file of prompts, one a line; - is standard input")
     parser.add_argument("--samples", type=int, default=1, help="texts for each prompt")
+    parser.add_argument(
+        "--stop",
+        type=str,
+        action="append",
+        default=[],
+        help="text at which the writing ends, which is not part of it; may be given several times",
+    )
     parser.add_argument("--device", type=str, default="cpu", help="where to compute, such as cuda")
     parser.add_argument("--plugins", type=str, action="append", default=[], help="module of your own to import first")
-    parser.add_class_arguments(WritingOptions, as_group=False)
+    parser.add_class_arguments(WritingOptions, as_group=False, skip={"stop"})
     return parser
 
 
@@ -79,4 +92,15 @@ def _prompts(typed: list[str] | None, path: str | None) -> list[str]:
             raise DataError(f"--input {path}: cannot be read: {error.strerror or error}") from error
         if not prompts:
             raise DataError(f"--input {path}: holds no prompts; write one a line")
+    elif not prompts and _is_piped():
+        print("seqmodels generate: standard input is not read; --input - takes prompts from it", file=sys.stderr)
     return prompts or [""]
+
+
+def _is_piped() -> bool:
+    """Tells whether a pipe or a file was put before the command."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):  # closed, or taken over by a test
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)

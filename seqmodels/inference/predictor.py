@@ -162,7 +162,7 @@ class Predictor:
                 ]
             return [Score(names, values[:length]) for names, (values, length) in zip(tokens, rows, strict=True)]
 
-        return self._run(inputs, scores)
+        return self._run(inputs, scores, "score")
 
     def generate(
         self, prompts: Sequence[str], options: WritingOptions | None = None, *, first: int = 0, **settings: Any
@@ -182,10 +182,9 @@ class Predictor:
             ConfigurationError: the model is not a language model of tokens, or a setting is unknown or out of range.
             DataError: a word of a prompt is not in the vocabulary.
         """
-        if isinstance(prompts, str):
-            raise ConfigurationError(
-                "expected a list of prompts, got a single one; put it in brackets: generate([...])"
-            )
+        if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+            got = "a single one" if isinstance(prompts, str) else type(prompts).__name__
+            raise ConfigurationError(f"expected a list of prompts, got {got}; put them in brackets: generate([...])")
         writer = self._writer(options, settings)
         return [
             text
@@ -303,8 +302,8 @@ class Predictor:
             return [{"text": best.text, "log_probability": best.log_probability} for best, *_ in found]
         return self._run(inputs, self.network.results)
 
-    def _run(self, inputs: Sequence[Input], read_off: Any) -> list[Any]:
-        examples = self._examples(inputs)
+    def _run(self, inputs: Sequence[Input], read_off: Any, call: str = "predict") -> list[Any]:
+        examples = self._examples(inputs, call)
         if not examples:
             return []
         encoded = self.network.columns(examples)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from seqmodels.argument_types import check_types
 from seqmodels.data.tokenizers import Tokenizer
 from seqmodels.encoders import State
 from seqmodels.errors import ConfigurationError, DataError
@@ -58,6 +59,12 @@ class WritingOptions:
     def __post_init__(self) -> None:
         if isinstance(self.stop, str):
             raise ConfigurationError(f"stop must be a list of texts, got the text {self.stop!r}; put it in brackets")
+        check_types("generate", type(self), vars(self))
+        for name, value in vars(self).items():
+            if value is None and name not in ("top_k", "no_repeat_ngram"):
+                raise ConfigurationError(f"generate: {name} needs a value, got None; leave it out for its default")
+        if not all(isinstance(text, str) for text in self.stop):
+            raise ConfigurationError(f"generate: stop must be a list of texts, got {list(self.stop)!r}")
         if "" in self.stop:
             raise ConfigurationError("stop: an empty text is everywhere; leave it out")
         self.tokens(())
@@ -185,6 +192,8 @@ class Writer:
         for step in steps:
             ids += step.ids
             text = self._text(row, ids)
+            if len(self._cut(text)) < len(text):
+                break
             safe = len(text) if not longest else max(0, len(text) - longest)  # a stop may begin in what is held back
             if text.endswith(_UNFINISHED):
                 safe = min(safe, len(text.rstrip(_UNFINISHED)))

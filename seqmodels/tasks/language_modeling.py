@@ -29,6 +29,7 @@ from seqmodels.tasks.carried_state import CarriedState
 from seqmodels.tasks.task import Task
 
 CARRIED_STATE = "carried_state"
+LENGTH_RATIOS = "length_ratios"  # of the windows whose gradients wait for the optimiser's step
 
 
 class LanguageModel(Task):
@@ -139,6 +140,8 @@ class LanguageModel(Task):
                 f"stateful out"
             )
         self._carries = data.streams and self.stateful is not False
+        if self.neural_cache is not None and data.schema is not None and data.schema.tokens is None:
+            raise ConfigurationError("neural_cache needs tokens, but the steps of this data are features; leave it out")
 
     # Scores
 
@@ -176,6 +179,7 @@ class LanguageModel(Task):
 
     def on_train_epoch_start(self) -> None:
         """Begins anew with the streams."""
+        super().on_train_epoch_start()
         if self._restored is None:
             self._states["train"].forget()
 
@@ -286,10 +290,12 @@ class LanguageModel(Task):
         super().on_save_checkpoint(checkpoint)
         if self._carries and self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             checkpoint[CARRIED_STATE] = gather(self._states["train"].tensors(self._windows_trained()))
+        checkpoint[LENGTH_RATIOS] = list(self._ratios)
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Takes over the state, to go on from where the checkpoint is of the middle of an epoch."""
         super().on_load_checkpoint(checkpoint)
+        self._ratios = list(checkpoint.get(LENGTH_RATIOS, []))
         states = checkpoint.get(CARRIED_STATE)
         if states and self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
             _, rank = count_and_rank()

@@ -27,7 +27,7 @@ from seqmodels.inference.checkpoint import check_registered
 from seqmodels.inference.plugins import import_plugins, loaded_plugins
 from seqmodels.metrics import Average
 from seqmodels.networks import Network, network_registry
-from seqmodels.processes import destroy_at_exit
+from seqmodels.processes import count_and_rank, destroy_at_exit, gather
 from seqmodels.registry import dotted_path, only_registered
 from seqmodels.tasks.optimizers import from_record, schedule_config, to_record
 from seqmodels.tasks.plain import to_plain
@@ -35,6 +35,7 @@ from seqmodels.tasks.schedules import WarmupSchedule
 
 Self = TypeVar("Self", bound="Task")
 RNG_STATE = "rng_state"
+GRADIENTS = "gradients"  # of batches that wait for the optimiser's step
 
 
 class Task(lightning.LightningModule, ABC):
@@ -86,8 +87,12 @@ class Task(lightning.LightningModule, ABC):
                 )
                 del self.arguments[name]
         self.save_hyperparameters(self.arguments)
-        self._loss_sum: Tensor | None = None
+        self._loss_sum: Tensor | None = None  # since it was logged last
         self._loss_steps = 0
+        self._epoch_sum: Tensor | None = None  # since the epoch, or this run, began
+        self._epoch_steps = 0
+        self._accumulated = 0  # batches whose gradients wait for the optimiser's step
+        self._gradients: list[Tensor | None] | None = None  # of such batches before a restart
         self._has_begun = False  # whether the weights are trained ones, which pretrained parts must not overwrite
         self._untimed: WarmupSchedule | None = None  # as long as the Trainer's training
         self._rng_state: dict[str, Any] | None = None  # to be restored before the next step
@@ -185,8 +190,29 @@ class Task(lightning.LightningModule, ABC):
 
     # Steps
 
+    @property
+    def mean_train_loss(self) -> float | None:
+        """The mean loss of the epoch's steps, or of those since a restart in its middle; None before the first."""
+        return None if self._epoch_sum is None else float(self._epoch_sum) / self._epoch_steps
+
+    def on_train_epoch_start(self) -> None:
+        """Begins the epoch's mean loss."""
+        self._epoch_sum, self._epoch_steps = None, 0
+
+    def on_after_backward(self) -> None:
+        """Counts the batches whose gradients are gathered."""
+        self._accumulated += 1
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Lets the next batch begin to gather anew."""
+        self._accumulated = 0
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Goes on with the random numbers where the checkpoint stopped, so that dropout does too."""
+        """Goes on with random numbers and gathered gradients where the checkpoint stopped."""
+        if self._gradients is not None:
+            for parameter, gradient in zip(self.network.parameters(), self._gradients, strict=True):
+                parameter.grad = None if gradient is None else gradient.to(parameter.device)
+            self._gradients = None
         if self._rng_state is not None:
             torch.set_rng_state(self._rng_state["cpu"].cpu())
             if "cuda" in self._rng_state and self.device.type == "cuda":
@@ -201,6 +227,8 @@ class Task(lightning.LightningModule, ABC):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Returns what is minimised; logs the loss's mean since the last time, every `log_every_n_steps`."""
         loss, minimised = self.objective(batch)
+        self._epoch_sum = loss.detach() if self._epoch_sum is None else self._epoch_sum + loss.detach()
+        self._epoch_steps += 1
         self._loss_sum = loss.detach() if self._loss_sum is None else self._loss_sum + loss.detach()
         self._loss_steps += 1
         if (self.global_step + 1) % self._log_interval() == 0 or batch_idx == 0 or self.trainer.is_last_batch:
@@ -289,6 +317,18 @@ class Task(lightning.LightningModule, ABC):
 
     # Checkpoint
 
+    def _waits(self) -> bool:
+        """Tells whether gradients of whole batches wait for the optimiser's step, none of them of half a batch."""
+        if not self._accumulated or self._trainer is None or self._trainer.state.fn != TrainerFn.FITTING:
+            return False
+        progress: Any = self._trainer.fit_loop.epoch_loop.batch_progress.current
+        return bool(progress.processed % self._trainer.accumulate_grad_batches == self._accumulated)
+
+    def _restore_gradients(self, gathered: Mapping[str, Any] | None) -> None:
+        count, rank = count_and_rank()
+        if gathered is not None and len(gathered["of_processes"]) == count:
+            self._accumulated, self._gradients = gathered["batches"], gathered["of_processes"][rank]
+
     def record(self) -> dict[str, Any]:
         """Returns all that is needed to build the network again, in plain types."""
         assert self.schema is not None
@@ -311,6 +351,10 @@ class Task(lightning.LightningModule, ABC):
         checkpoint[RNG_STATE] = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             checkpoint[RNG_STATE]["cuda"] = torch.cuda.get_rng_state(self.device)
+        if self._waits():
+            grads = [parameter.grad for parameter in self.network.parameters()]
+            gathered = gather([None if grad is None else grad.cpu() for grad in grads])
+            checkpoint[GRADIENTS] = {"batches": self._accumulated, "of_processes": gathered}
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Builds the network from the checkpoint's schema where none is built yet.
@@ -324,6 +368,7 @@ class Task(lightning.LightningModule, ABC):
         self._has_begun = True
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
             self._rng_state = checkpoint.get(RNG_STATE)
+            self._restore_gradients(checkpoint.get(GRADIENTS))
         if not hasattr(self, "network"):
             self._build(Schema.from_record(record["schema"]))
         elif record["schema"] != self.schema.to_record():  # type: ignore[union-attr]

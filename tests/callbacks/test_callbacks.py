@@ -70,6 +70,26 @@ def test_each_epoch_is_a_line(toy, capsys):
     assert all("val_accuracy 0." in line or "val_accuracy 1." in line for line in lines)
 
 
+class Losses(Callback):
+    """Keeps the loss of each step."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.seen.append(outputs["loss"].item())
+
+
+def test_the_line_of_an_epoch_has_the_mean_of_its_steps(toy, capsys):
+    losses = Losses()
+    toy.fit("label", callbacks=[losses, EpochLines()], max_epochs=2, log_every_n_steps=1)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    steps = len(losses.seen) // 2
+    assert steps > 1
+    for line, part in zip(lines, (losses.seen[:steps], losses.seen[steps:]), strict=True):
+        assert f"train_loss {sum(part) / steps:.4f}" in line
+
+
 class Failing(Callback):
     """Fails in a step."""
 

@@ -53,6 +53,8 @@ TYPED = {
     ("--data.reader.text", "sentence"): (r"train.tsv:1: no column 'sentence'; the columns are: text, label",),
     ("--trainer.max_epoch", "3"): ("unknown key '--trainer.max_epoch'", "did you mean 'max_epochs'"),
     ("--trainer.max_epochs", "abc"): ("trainer.max_epochs: expected a whole number, got 'abc'",),
+    ("--trainer.accumulate_grad_batches", "0"): ("trainer.accumulate_grad_batches must be at least 1, got 0",),
+    ("--trainer.gradient_clip_val", "-1"): ("trainer.gradient_clip_val must be at least 0, got -1",),
     ("--trainer.accelerator", "gpuu"): ("accelerator='gpuu'",),
     ("--trainer.precision", "bf17"): ("trainer.precision: expected", "got 'bf17'"),
     ("--trainer.callbacks", "EarlyStoping"): ("trainer.callbacks: there is no class", "'EarlyStopping'"),
@@ -127,6 +129,8 @@ def test_nested_encoders_are_checked(command):
 def test_a_config_that_is_no_mapping(command, folder):
     (folder / "list.yaml").write_text("- model\n")
     one_message(command("fit", "--config", "list.yaml"), "list.yaml: expected a mapping")
+    (folder / "empty.yaml").write_text("# nothing\n")
+    one_message(command("fit", "--config", "empty.yaml"), "empty.yaml: holds nothing; expected the keys model, data")
     (folder / "torn.yaml").write_text("model:\n  a: [1\n")
     one_message(command("fit", "--config", "torn.yaml"), r"torn.yaml:\d+: not YAML")
 

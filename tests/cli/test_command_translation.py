@@ -50,8 +50,9 @@ def test_a_fit_keeps_the_best_by_its_monitor_and_a_test_says_how_was_scored(comm
     result = command("test", "--ckpt_path", run, "--model.beam_size", "2")
     assert result.status == 0, result.err
     tested = json.loads((run / "results.json").read_text())
-    assert tested["test_beam_size"] == 2
-    assert tested["test_ter_signature"].startswith("nrefs:1|case:lc|tok:tercom")
+    scores = tested["tests"]["--model.beam_size 2"]
+    assert scores["test_beam_size"] == 2
+    assert scores["test_ter_signature"].startswith("nrefs:1|case:lc|tok:tercom")
     assert tested["best_score"] == fitted["best_score"]
 
 

@@ -53,11 +53,13 @@ def test_writes_one_text_as_it_comes(runs, capsys):
 def test_writes_several_prompts_and_samples(runs, capsys, tmp_path):
     (tmp_path / "prompts.txt").write_bytes(b"\xef\xbb\xbfthe cat\r\n\r\n")  # as an editor of another system saves it
     options = ["--ckpt_path", str(runs / "25.ckpt"), "--prompt", "one", "--input", str(tmp_path / "prompts.txt")]
-    status, out, err = said(capsys, "generate", *options, "--temperature=0", "--samples", "2")
+    status, out, err = said(capsys, "generate", *options, "--top_k=1", "--samples", "2")
     assert (status, err) == (0, "")
     lines = out.splitlines()
     assert lines[:4] == ["one dog sat on a mat"] * 2 + ["the cat ran far away"] * 2
     assert len(lines) == 6
+    stopped = said(capsys, "generate", *options[:4], "--temperature=0", "--stop", "zebra", "--stop", " on")
+    assert stopped == (0, "one dog sat\n", "")
     model = seqmodels.load(runs / "25.ckpt")
     assert [f"the{text}" for text in model.generate(["the"] * 3, top_p=0.9, seed=7)] == said(
         capsys, "generate", *options[:2], "--prompt=the", "--samples=3", "--top_p=0.9", "--seed=7"
@@ -74,6 +76,18 @@ def test_reads_prompts_from_standard_input(runs):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("one dog")
+
+
+def test_says_that_a_pipe_is_not_read(runs):
+    done = subprocess.run(
+        [sys.executable, "-m", "seqmodels", "generate", "--ckpt_path", str(runs / "25.ckpt"), "--max_length=2"],
+        input="one dog\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    assert "standard input is not read; --input - takes prompts from it" in done.stderr
 
 
 def test_needs_no_lightning(runs):
@@ -105,6 +119,8 @@ def test_averages_checkpoints(runs, capsys, tmp_path):
         (["generate", "--max_length", "many"], "--max_length: expected a whole number, got 'many'"),
         (["generate", "--temperature=-1"], "temperature must be 0"),
         (["generate", "--samples", "0", "--ckpt_path", "{model}"], "--samples must be at least 1, got 0"),
+        (["generate", "--samples=2", "--temperature=0"], "--samples 2: --temperature 0 draws nothing"),
+        (["generate", "--samples=2", "--beam_size=3"], "--samples 2: --beam_size 3 draws nothing"),
         (["generate", "--ckpt_path", "{model}", "--prompt", "zebra"], "prompt 1: not in the model's vocabulary"),
         (["generate", "--ckpt_path", "{model}", "--input", "nowhere.txt"], "--input nowhere.txt: cannot be read"),
         (["generate", "--ckpt_path", "{label}", "--prompt", "the"], "generate needs a language model"),

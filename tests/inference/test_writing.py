@@ -83,7 +83,14 @@ def test_a_batch_writes_what_each_alone_does(model, settings, request):
 @pytest.mark.parametrize("model", ["words", "characters", "pieces"])
 @pytest.mark.parametrize(
     "settings",
-    [{"temperature": 0}, {"seed": 5}, {"stop": ["at", "w"]}, {"stop_at_end": False}, {"beam_size": 2}],
+    [
+        {"temperature": 0},
+        {"seed": 5},
+        {"stop": ["at", "w"]},
+        {"stop": [" s", "a"]},
+        {"stop_at_end": False},
+        {"beam_size": 2},
+    ],
     ids=str,
 )
 def test_a_stream_is_the_whole_piece_by_piece(model, settings, request):
@@ -173,10 +180,14 @@ def test_unknown_words_of_a_prompt_are_named(words, characters):
 
 
 def test_a_single_text_is_refused(words):
-    with pytest.raises(ConfigurationError, match=r"put it in brackets: generate\(\[...\]\)"):
+    with pytest.raises(ConfigurationError, match=r"put them in brackets: generate\(\[...\]\)"):
         words.generate("the")
     with pytest.raises(DataError, match="prompt 1: expected a text, got int"):
         words.generate([5])
+    with pytest.raises(ConfigurationError, match=r"put it in brackets: score\(\[...\]\)"):
+        words.score("the")
+    with pytest.raises(ConfigurationError, match="expected a list of prompts, got NoneType"):
+        words.generate(None)
 
 
 def test_labels_are_not_written(checkpoints):
@@ -203,6 +214,11 @@ def test_misspelt_settings_are_named(words):
     [
         ({"stop": "abc"}, "stop must be a list of texts"),
         ({"stop": [""]}, "stop: an empty text is everywhere"),
+        ({"stop": [1]}, "generate: stop must be a list of texts, got .1."),
+        ({"temperature": "hot"}, "generate: temperature must be a number, got 'hot'"),
+        ({"max_length": 2.5}, "generate: max_length must be a whole number, got 2.5"),
+        ({"top_k": True}, "generate: top_k must be a whole number, got True"),
+        ({"seed": None}, "generate: seed needs a value, got None"),
         ({"temperature": -1.0}, "temperature must be 0"),
         ({"top_k": 0}, "top_k must be at least 1"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\]"),

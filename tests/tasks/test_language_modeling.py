@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 import seqmodels
 from seqmodels import ContiguousStreams, LanguageModel, SeparateSequences
@@ -207,6 +207,43 @@ def test_a_run_killed_in_the_middle_of_an_epoch_goes_on_step_for_step(corpus, wh
     assert len(losses) > 27
     torch.manual_seed(17)
     assert fit(corpus, tmp_path, ckpt_path=folder / f"step={step}.ckpt") == losses[step:]
+
+
+class SaveAfter(Callback):
+    """Saves a checkpoint after so many batches, and where a batch is broken off."""
+
+    def __init__(self, batches, path):
+        self.batches, self.path = batches, path
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.fit_loop.total_batch_idx + 1 == self.batches:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("batches", [1, 5, 6, 13])
+def test_gradients_that_wait_for_their_step_are_in_the_checkpoint(corpus, batches, tmp_path):
+    path = tmp_path / "middle.ckpt"
+    options = {"accumulate_grad_batches": 3, "enable_checkpointing": False}
+    losses = fit(corpus, tmp_path, callbacks=[SaveAfter(batches, path)], **options)
+    in_epoch = batches % (len(losses) // 3)  # of three epochs, each of which ends with a step
+    assert ("gradients" in torch.load(path, weights_only=True)) == (in_epoch % 3 > 0)
+    torch.manual_seed(17)
+    assert fit(corpus, tmp_path, callbacks=[], ckpt_path=path, **options) == losses[batches:]
+
+
+def test_gradients_of_a_batch_broken_off_are_not_kept(corpus, tmp_path):
+    class Failing(Recorded):
+        def on_after_backward(self):
+            super().on_after_backward()
+            if len(self.seen) == 5:
+                raise KeyError("killed")
+
+    task = model(Failing, **ADVANCED)
+    run = trainer(accumulate_grad_batches=3)
+    with pytest.raises(KeyError, match="killed"):
+        run.fit(task, datamodule=streams(corpus))
+    run.save_checkpoint(tmp_path / "broken_off.ckpt")
+    assert "gradients" not in torch.load(tmp_path / "broken_off.ckpt", weights_only=True)
 
 
 def test_a_checkpoint_of_a_step_broken_off_holds_the_state_before_it(corpus, whole, tmp_path):
@@ -409,6 +446,14 @@ def test_an_empty_file_is_refused(corpus, tmp_path):
 def test_features_are_no_streams():
     with pytest.raises(ConfigurationError, match="use data: SeparateSequences"):
         ContiguousStreams("uea")
+
+
+def test_a_neural_cache_of_features_is_refused(tmp_path):
+    (tmp_path / "notes.json").write_text('{"train": [[[60, 64], [62]], [[60], [64, 67]]]}')
+    data = SeparateSequences("piano_roll", train={"path": str(tmp_path / "notes.json"), "split": "train"})
+    task = model(embedder={"feature_dim": 7}, neural_cache={"size": 5, "flatness": 0.3, "weight": 0.1})
+    with pytest.raises(ConfigurationError, match="neural_cache needs tokens, but the steps of this data are features"):
+        trainer().fit(task, datamodule=data)
 
 
 def test_another_vocabulary_than_the_checkpoints_is_refused(corpus, whole):
