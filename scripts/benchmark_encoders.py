@@ -8,6 +8,7 @@ turn, round after round, in one process, because a shared machine drifts: trust 
 Another program on the same cores spoils the ratios too.
 `packed` is the module of torch.nn on `pack_padded_sequence`; `padded` the same on the padded batch, which computes on
 padding too and gives other numbers in the backward direction (so it is a bound on speed and not an alternative).
+The part `bfloat16` trains large LSTMs under autocast, on 20 rows of 70 steps without padding, beside `nn.LSTM`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ COMPARISONS = [
     ("gru", True, 64, 30, None, None),
     ("gru", True, 32, 512, None, None),
 ]
+PARTS = ("ragged", "bfloat16")
+LARGE_SIZES = (1024, 1150)
 
 
 def make_batch(batch: int, steps: int) -> tuple[Tensor, Tensor]:
@@ -42,6 +45,25 @@ def make_batch(batch: int, steps: int) -> tuple[Tensor, Tensor]:
     lengths = torch.randint(1, steps + 1, (batch,))
     lengths[0] = steps
     return torch.randn(batch, steps, INPUT_SIZE, requires_grad=True), lengths
+
+
+def large_variants(size: int) -> dict[str, Callable[[], Tensor]]:
+    """Returns, by name, functions that run the forward pass of a large LSTM in bfloat16."""
+    inputs, lengths = torch.randn(20, 70, size, requires_grad=True), torch.full((20,), 70)
+    ours = create_encoder("lstm", size, hidden_size=size)
+    theirs = nn.LSTM(size, size, batch_first=True)
+
+    def under_autocast(encode: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        def forward() -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return encode().float()
+
+        return forward
+
+    return {
+        "ours": under_autocast(lambda: ours(inputs, lengths)[0]),
+        "nn.LSTM": under_autocast(lambda: theirs(inputs)[0]),
+    }
 
 
 def variants(kind: str, bidirectional: bool, inputs: Tensor, lengths: Tensor) -> dict[str, Callable[[], Tensor]]:
@@ -81,6 +103,11 @@ def describe_ratio(name: str, above: list[float], below: list[float], target: fl
     return f"{line}; target {bound} {target:.2f}: {'reached' if reached else 'MISSED'}"
 
 
+def print_times(times: dict[str, list[float]]) -> None:
+    for name, values in times.items():
+        print(f"    {name}: {statistics.median(values):.1f} ms (rounds {min(values):.1f} to {max(values):.1f})")
+
+
 def processor() -> str:
     """Returns the name of the processor."""
     information = Path("/proc/cpuinfo")
@@ -93,17 +120,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each comparison")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     print(f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, seed {options.seed}")
+    if "ragged" in options.parts:
+        compare_ragged(options.rounds)
+    for size in LARGE_SIZES if "bfloat16" in options.parts else ():
+        times = measure(large_variants(size), options.rounds)
+        print(f"lstm in bfloat16, one direction, 20 rows, 70 steps, hidden {size}")
+        print_times(times)
+        print(describe_ratio("ours / nn.LSTM", times["ours"], times["nn.LSTM"], None, at_least=False))
+
+
+def compare_ragged(rounds: int) -> None:
+    """Compares encoders on rows of unequal length."""
     for kind, bidirectional, batch, steps, packed_target, padded_target in COMPARISONS:
         inputs, lengths = make_batch(batch, steps)
-        times = measure(variants(kind, bidirectional, inputs, lengths), options.rounds)
+        times = measure(variants(kind, bidirectional, inputs, lengths), rounds)
         share = lengths.sum().item() / (batch * steps)
         directions = "both directions" if bidirectional else "one direction"
         print(f"{kind}, {directions}, {batch} rows, {steps} steps, hidden {HIDDEN_SIZE}, {share:.0%} of them real")
-        for name, values in times.items():
-            print(f"    {name}: {statistics.median(values):.1f} ms (rounds {min(values):.1f} to {max(values):.1f})")
+        print_times(times)
         print(describe_ratio("packed / ours", times["packed"], times["ours"], packed_target, at_least=True))
         print(describe_ratio("ours / padded", times["ours"], times["padded"], padded_target, at_least=False))
 
