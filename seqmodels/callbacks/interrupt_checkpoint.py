@@ -51,6 +51,8 @@ class InterruptCheckpoint(Callback):
         self._give_back()
         if trainer.log_dir is None or trainer.global_step == 0:
             return
+        if trainer.validating:
+            _let_validation_begin_anew(trainer)
         path = Path(trainer.log_dir) / "checkpoints" / "interrupted.ckpt"
         trainer.save_checkpoint(path)
         if trainer.is_global_zero:
@@ -66,3 +68,15 @@ class InterruptCheckpoint(Callback):
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
             self._previous = None
+
+
+def _let_validation_begin_anew(trainer: Trainer) -> None:
+    """Has a run that goes on repeat the validation which was broken off, from its first batch.
+
+    Lightning goes back into a validation only where it was left in the middle of a batch, and then leaves out as many
+    batches at the end as were scored before, with the scores of which their sums are gone.
+    """
+    progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+    progress.current.reset()
+    progress.total.started = progress.total.ready = max(1, progress.total.ready)
+    progress.total.processed = progress.total.completed = progress.total.ready - 1

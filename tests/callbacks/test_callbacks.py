@@ -115,6 +115,48 @@ def test_a_broken_off_fit_leaves_a_checkpoint(toy, tmp_path, error, capsys):
     assert len(seqmodels.load(path).predict(["great"])) == 1
 
 
+class FailingValidation(Callback):
+    """Fails before a batch of the first validation, or after it."""
+
+    def __init__(self, batch, after):
+        self.batch, self.after = batch, after
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if not self.after and (trainer.current_epoch, batch_idx) == (0, self.batch):
+            raise RuntimeError("broken")
+
+    def on_validation_batch_end(self, trainer, pl_module, outputs, batch, batch_idx, dataloader_idx=0):
+        if self.after and (trainer.current_epoch, batch_idx) == (0, self.batch):
+            raise RuntimeError("broken")
+
+
+class Scores(Callback):
+    """Keeps the loss of each validation."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_validation_end(self, trainer, pl_module):
+        self.seen.append(trainer.callback_metrics["val_loss"].item())
+
+
+@pytest.mark.parametrize("batch", [0, 1])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_validation_that_was_broken_off_is_repeated(toy, tmp_path, batch, after):
+    whole, resumed = (Losses(), Scores()), (Losses(), Scores())
+    data = {"batch_size": 3}
+    toy.fit("label", data=toy.data("label", **data), callbacks=[*whole], max_epochs=3)
+    options = {"logger": CSVLogger(tmp_path), "callbacks": [InterruptCheckpoint(), FailingValidation(batch, after)]}
+    with pytest.raises(RuntimeError, match="broken"):
+        toy.fit("label", data=toy.data("label", **data), max_epochs=3, **options)
+    (path,) = tmp_path.rglob("interrupted.ckpt")
+    trainer = toy.trainer(max_epochs=3, callbacks=[*resumed])
+    trainer.fit(toy.task("label"), datamodule=toy.data("label", **data), ckpt_path=path)
+    assert resumed[1].seen == whole[1].seen
+    steps = len(whole[0].seen) // 3
+    assert resumed[0].seen == whole[0].seen[steps:]
+
+
 def test_a_fit_that_had_not_begun_leaves_none(toy, tmp_path):
     with pytest.raises(RuntimeError, match="broken"):
         toy.fit(
