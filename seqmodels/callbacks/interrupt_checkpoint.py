@@ -76,7 +76,7 @@ def _let_validation_begin_anew(trainer: Trainer) -> None:
     Lightning goes back into a validation only where it was left in the middle of a batch, and then leaves out as many
     batches at the end as were scored before, with the scores of which their sums are gone.
     """
-    progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+    progress: Any = trainer.fit_loop.epoch_loop.val_loop.batch_progress
     progress.current.reset()
     progress.total.started = progress.total.ready = max(1, progress.total.ready)
     progress.total.processed = progress.total.completed = progress.total.ready - 1
