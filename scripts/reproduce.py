@@ -25,7 +25,16 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 CROSS_VALIDATED = {"splice": 10}  # recipe: folds, where there is no test split of its own
-COSTS = ("parameters", "epochs", "fit_seconds", "tokens_per_second", "peak_memory_mib", "monitor", "machine")
+COSTS = (
+    "parameters",
+    "epochs",
+    "fit_seconds",
+    "cpu_seconds",
+    "tokens_per_second",
+    "peak_memory_mib",
+    "monitor",
+    "machine",
+)
 
 Results = dict[str, Any]
 Runner = Callable[[Sequence[str]], None]  # runs a command and raises CalledProcessError where it fails
@@ -195,7 +204,7 @@ def format_table(recipes: Sequence[Results]) -> str:
         "mean ± sd",
         "runs",
         "parameters",
-        "minutes",
+        "minutes (of CPU)",
         "tokens per second",
         "peak memory, MiB",
     )
@@ -211,7 +220,9 @@ def format_row(recipe: Results) -> str:
     if recipe["folds"] and len(runs) != recipe["folds"]:
         count = f"{len(runs)} of {count}"
     parameters = round(statistics.mean(run["parameters"] for run in runs))
-    minutes = statistics.mean(run["fit_seconds"] for run in runs) / 60
+    minutes = f"{statistics.mean(run['fit_seconds'] for run in runs) / 60:.1f}"
+    if all("cpu_seconds" in run for run in runs):
+        minutes += f" ({statistics.mean(run['cpu_seconds'] for run in runs) / 60:.1f})"
     speed = statistics.mean(run["tokens_per_second"] or 0 for run in runs)
     memory = max(run["peak_memory_mib"] for run in runs)
     cells = [
@@ -220,7 +231,7 @@ def format_row(recipe: Results) -> str:
         format_scores(metric, [run[metric] for run in runs]),
         count,
         f"{parameters:,}",
-        f"{minutes:.1f}",
+        minutes,
         f"{speed:,.0f}",
         f"{memory:,}",
     ]

@@ -35,7 +35,7 @@ class RunReport(Callback):
     def __init__(self, folder: str | None = None, options: str = "") -> None:
         self.folder = folder
         self.options = options
-        self._begin = 0.0
+        self._begin = self._cpu_begin = 0.0
         self._tokens: Tensor | int = 0
         self._batch_seconds = 0.0
         self._batch_begin = 0.0
@@ -43,6 +43,7 @@ class RunReport(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clocks; that of the steps too, for an epoch that is gone on with in its middle."""
         self._begin = self._batch_begin = time.perf_counter()
+        self._cpu_begin = time.process_time()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock of the training steps, which leaves validation out."""
@@ -67,6 +68,7 @@ class RunReport(Callback):
                 "epochs": trainer.current_epoch,
                 "steps": trainer.global_step,
                 "fit_seconds": round(time.perf_counter() - self._begin, 1),
+                "cpu_seconds": round(time.process_time() - self._cpu_begin, 1),  # of all threads of this process
                 "tokens_per_second": round(int(self._tokens) / self._batch_seconds) if self._batch_seconds else None,
                 "peak_memory_mib": round(_peak_memory_mib()),
                 "monitor": getattr(checkpoint, "monitor", None),

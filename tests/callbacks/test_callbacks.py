@@ -172,6 +172,7 @@ def test_a_run_is_reported(toy, tmp_path):
     assert report["steps"] == 6
     assert report["parameters"] == sum(p.numel() for p in task.parameters())
     assert report["tokens_per_second"] > 0
+    assert 0 <= report["cpu_seconds"] < 60
     assert report["machine"] == machine()
     trainer.test(task, datamodule=data, verbose=False)
     after = json.loads((tmp_path / "results.json").read_text())

@@ -171,6 +171,13 @@ def test_format_scores(script: ModuleType, metric: str, scores: list[float], exp
     assert script.format_scores(metric, scores) == expected
 
 
+def test_minutes_of_cpu_stand_beside_those_of_the_clock(script: ModuleType) -> None:
+    run = {**FIGURES, "test_f1": 0.5, "cpu_seconds": 120.0}
+    recipe = {"recipe": "configs/tagging/recipe.yaml", "folds": None, "runs": [run, run]}
+    assert "| 1.5 (2.0) |" in script.format_row(recipe)
+    assert "| 1.5 |" in script.format_row({**recipe, "runs": [run, {**FIGURES, "test_f1": 0.5}]})
+
+
 def test_main_metric_is_the_watched_one(script: ModuleType) -> None:
     results = {"test_loss": 1.0, "test_accuracy": 0.5, "test_f1": 0.4}
     assert script.main_metric({**results, "monitor": "val_f1"}) == "test_f1"
