@@ -93,7 +93,9 @@ def draw(panel: Axes, curve: Curve) -> None:
         published.epochs, published.validation, color="0.2", marker="*", markersize=11, linestyle="none", label=label
     )
     panel.set(xscale="log", yscale="log", title=curve.recipe, xlabel="epochs", ylabel="validation perplexity")
-    ticks = [value for value in (50, 60, 80, 100, 150, 200, 300, 500, 800, 1200) if value <= 1.2 * worst(curve)]
+    scores = [published.validation, *(score for points in curve.points for _, score in points)]
+    steps = (40, 50, 60, 70, 80, 100, 150, 200, 300, 500, 800, 1200)
+    ticks = [value for value in steps if 0.85 * min(scores) <= value <= 1.2 * max(scores)]
     panel.set_yticks(ticks, [str(value) for value in ticks])
     panel.minorticks_off()
     epochs = [value for value in (1, 2, 5, 10, 20, 50, 100, 200, 500) if value <= published.epochs]
@@ -103,8 +105,9 @@ def draw(panel: Axes, curve: Curve) -> None:
 
 def format_report(curves: Sequence[Curve]) -> str:
     """Returns the table of epochs and of ends, as Markdown."""
-    most = max(len(points) for curve in curves for points in curve.points)
-    shown = [epoch for epoch in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15, 20, 30, 40, 100, 200, 500) if epoch <= most]
+    ends = {len(points) for curve in curves for points in curve.points}
+    some = {1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 100, 200, 500}
+    shown = sorted(ends | {epoch for epoch in some if epoch <= max(ends)})
     rows = []
     for curve in curves:
         published = PUBLISHED[curve.recipe]
@@ -134,10 +137,6 @@ def format_report(curves: Sequence[Curve]) -> str:
         f"{sources}\n\n"
         "`python scripts/reproduce.py` trains the recipes, and `python scripts/training_curves.py` makes this page.\n"
     )
-
-
-def worst(curve: Curve) -> float:
-    return max(score for points in curve.points for _, score in points)
 
 
 def hours(run: dict[str, Any]) -> str:
