@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqmodels.first_derivative import first_derivative_only
 
-LARGE = 1024  # features of h from which on this is faster than torch's kernel (measured: by 1.3 at 1,024, 1.8 at 1,150)
+LARGE = 1024  # features of h from which on this is the faster (scripts/benchmark_encoders.py measures it)
 
 
 def prefers_own_layer(inputs: Tensor, hidden_size: int) -> bool:
