@@ -16,6 +16,7 @@ from torch import Tensor
 from seqmodels.errors import ConfigurationError
 from seqmodels.first_derivative import first_derivative_only
 from seqmodels.losses import at_least_float32
+from seqmodels.precision import product_type
 
 # A chunk's rows: with fewer the matrix products are slow, with more nothing is gained (measured on a CPU). Its logits
 # bound its memory: 32 MiB of float32 on a CPU, 256 MiB elsewhere, unless that would be too few rows.
@@ -61,11 +62,11 @@ def linear_cross_entropy(
     if known and not bool(scored.all()):
         index = scored.nonzero().squeeze(1)
         inputs, targets = inputs.index_select(0, index), targets[index]
-    product_type = _product_type(inputs)
+    kind = product_type(inputs)
     wanted = [torch.is_grad_enabled() and part is not None and part.requires_grad for part in (inputs, weight, bias)]
     with torch.autocast(inputs.device.type, enabled=False):
         return _LinearCrossEntropy.apply(  # type: ignore[no-any-return, no-untyped-call]
-            inputs, weight, bias, targets, None if known else scored, label_smoothing, product_type, wanted
+            inputs, weight, bias, targets, None if known else scored, label_smoothing, kind, wanted
         )
 
 
@@ -81,10 +82,10 @@ def linear_nll(inputs: Tensor, weight: Tensor, bias: Tensor | None, targets: Ten
     Returns:
         (items,) in nats, without gradient; float32, or the inputs' float64.
     """
-    product_type = _product_type(inputs)
+    kind = product_type(inputs)
     with torch.autocast(inputs.device.type, enabled=False), torch.no_grad():
         losses = at_least_float32(inputs.new_empty(inputs.size(0)))
-        for rows, logits in _chunks_of_logits(inputs.to(product_type), weight, bias):
+        for rows, logits in _chunks_of_logits(inputs.to(kind), weight, bias):
             losses[rows], _ = _losses_and_errors(logits, targets[rows], 0.0)
         return losses
 
@@ -101,7 +102,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         targets: Tensor,
         scored: Tensor | None,
         label_smoothing: float,
-        product_type: torch.dtype,
+        kind: torch.dtype,
         wanted: list[bool],
     ) -> Tensor:
         count = targets.new_tensor(inputs.size(0)) if scored is None else scored.sum()
@@ -112,7 +113,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         by_inputs = torch.empty_like(inputs) if wanted[0] else None
         by_weight = sums.new_zeros(weight.shape) if wanted[1] else None
         by_bias = sums.new_zeros(weight.size(0)) if wanted[2] else None
-        left, right = inputs.to(product_type), weight.to(product_type)
+        left, right = inputs.to(kind), weight.to(kind)
         for rows, logits in _chunks_of_logits(left, right, bias):
             losses, errors = _losses_and_errors(logits, targets[rows], label_smoothing, gradients=any(wanted))
             if scored is not None:
@@ -120,11 +121,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             loss += losses.sum()
             if by_bias is not None:
                 by_bias += errors.sum(0)
-            errors = errors.to(product_type)
+            errors = errors.to(kind)
             if by_inputs is not None:
                 by_inputs[rows] = (errors @ right) * share
             if by_weight is not None:
-                _add_product(by_weight, errors.t(), (left[rows] * share).to(product_type))
+                _add_product(by_weight, errors.t(), (left[rows] * share).to(kind))
         ctx.save_for_backward(
             by_inputs,
             None if by_weight is None else by_weight.to(weight.dtype),
@@ -198,11 +199,3 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.addmm_(left, right)
     else:
         total += left @ right
-
-
-def _product_type(inputs: Tensor) -> torch.dtype:
-    """Returns the type in which autocast, or else nobody but the inputs, wants matrix products."""
-    device_type = inputs.device.type
-    if inputs.dtype != torch.float64 and torch.is_autocast_enabled(device_type):
-        return torch.get_autocast_dtype(device_type)
-    return inputs.dtype

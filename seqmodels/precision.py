@@ -1,10 +1,11 @@
-"""The precision of float32 matrix products, as a setting with a probe of what it costs in accuracy."""
+"""The precision of matrix products: of float32 a setting with a probe of what it costs, and what autocast wants."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 Precision = Literal["highest", "high", "medium"]
 
@@ -31,3 +32,11 @@ def set_matmul_precision(precision: Precision) -> str:
     error = probe_matmul_error()
     verdict = "as exact as before" if error < 10 * exact else "ROUNDED: expect results to differ in the third digit"
     return f"float32 matmul precision '{precision}': largest error {error:.1e} (highest: {exact:.1e}): {verdict}"
+
+
+def product_type(inputs: Tensor) -> torch.dtype:
+    """Returns the type in which autocast, or else nobody but the inputs, wants matrix products."""
+    device_type = inputs.device.type
+    if inputs.dtype != torch.float64 and torch.is_autocast_enabled(device_type):
+        return torch.get_autocast_dtype(device_type)
+    return inputs.dtype

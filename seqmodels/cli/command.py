@@ -24,7 +24,6 @@ from seqmodels.callbacks.epoch_lines import EpochLines
 from seqmodels.callbacks.interrupt_checkpoint import InterruptCheckpoint
 from seqmodels.callbacks.prediction_writer import PredictionWriter
 from seqmodels.callbacks.run_report import RunReport
-from seqmodels.checkpoint_file import read_record
 from seqmodels.cli.arguments import Arguments, put_together
 from seqmodels.cli.messages import parser_error
 from seqmodels.cli.validation import check_keys
@@ -51,7 +50,7 @@ def run(command: str, parts: Arguments, record: Mapping[str, Any] | None) -> int
     """
     _quiet(command)
     check_keys(parts, record)
-    return CommandLine(parts, put_together(command, parts, record)).status
+    return CommandLine(parts, put_together(command, parts, record), record).status
 
 
 class CommandLine(LightningCLI):
@@ -60,10 +59,12 @@ class CommandLine(LightningCLI):
     Args:
         parts: what the user typed.
         arguments: the same, put in order for the parser.
+        record: what the checkpoint holds, if one is named.
     """
 
-    def __init__(self, parts: Arguments, arguments: list[str]) -> None:
+    def __init__(self, parts: Arguments, arguments: list[str], record: Mapping[str, Any] | None) -> None:
         self.parts = parts
+        self.record = record
         self.status = 0
         super().__init__(
             Task,
@@ -146,7 +147,7 @@ class CommandLine(LightningCLI):
         """Makes the Trainer with the loggers and callbacks that a run has by default."""
         command = self.subcommand
         if self.parts.ckpt_path is not None:
-            self._check_tokenizers(self.parts.ckpt_path)
+            self._check_tokenizers()
             self.datamodule.use_checkpoint(self.parts.ckpt_path)
         settings = {**self._get(self.config_init, "trainer", default={}), **kwargs}
         for name, least in (("accumulate_grad_batches", 1), ("gradient_clip_val", 0)):
@@ -180,15 +181,16 @@ class CommandLine(LightningCLI):
         settings["callbacks"] = [*extra, *(given if isinstance(given, list) else [given])]
         return self.trainer_class(**settings)
 
-    def _check_tokenizers(self, path: str) -> None:
+    def _check_tokenizers(self) -> None:
         """Makes sure that nobody asks for another tokenizer than the one that the checkpoint's model reads."""
-        trained = (read_record(path)["data"] or {}).get("init_args", {})
+        trained = ((self.record or {}).get("data") or {}).get("init_args", {})
         for name in ("tokenizer", "target_tokenizer"):
             where, wanted = self.parts.where(f"data.{name}"), self.datamodule.arguments.get(name)
             if where and name in trained and _recipe(wanted) != _recipe(trained[name]):
                 raise ConfigurationError(
-                    f"{where}: data.{name} is {wanted}, but the model of {path} reads {trained[name]} and what was "
-                    f"learnt with it; leave data.{name} out, or train a new model without --ckpt_path"
+                    f"{where}: data.{name} is {wanted}, but the model of {self.parts.ckpt_path} reads "
+                    f"{trained[name]} and what was learnt with it; leave data.{name} out, or train a new model without "
+                    f"--ckpt_path"
                 )
 
     def _prediction_writer(self) -> PredictionWriter:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from seqmodels.first_derivative import first_derivative_only
+from seqmodels.precision import product_type
 
 LARGE = 1024  # features of h from which on this is the faster (scripts/benchmark_encoders.py measures it)
 
@@ -24,7 +25,7 @@ def prefers_own_layer(inputs: Tensor, hidden_size: int) -> bool:
     return (
         hidden_size >= LARGE
         and inputs.device.type == "cpu"
-        and _product_type(inputs) == torch.bfloat16
+        and product_type(inputs) == torch.bfloat16
         and torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
     )
@@ -45,15 +46,9 @@ def lstm_layer(inputs: Tensor, h: Tensor, c: Tensor, weights: Sequence[Tensor]) 
     Returns:
         The outputs (batch, time, hidden_size) and h (batch, hidden_size) in the type of the products, and c in float32.
     """
-    product_type = _product_type(inputs)
+    kind = product_type(inputs)
     with torch.autocast(inputs.device.type, enabled=False):
-        return _LSTMLayer.apply(inputs, h, c, *weights, product_type)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _product_type(inputs: Tensor) -> torch.dtype:
-    if torch.is_autocast_enabled(inputs.device.type):
-        return torch.get_autocast_dtype(inputs.device.type)
-    return inputs.dtype
+        return _LSTMLayer.apply(inputs, h, c, *weights, kind)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _LSTMLayer(torch.autograd.Function):
@@ -67,13 +62,13 @@ class _LSTMLayer(torch.autograd.Function):
         recurrent_weight: Tensor,
         input_bias: Tensor,
         recurrent_bias: Tensor,
-        product_type: torch.dtype,
+        kind: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch, time, _ = inputs.shape
         size = h.size(1)
-        flat = inputs.transpose(0, 1).to(product_type).flatten(0, 1)  # (time * batch, input_size)
-        by_input, by_state = input_weight.to(product_type), recurrent_weight.to(product_type)
-        bias = (input_bias + recurrent_bias).to(product_type)
+        flat = inputs.transpose(0, 1).to(kind).flatten(0, 1)  # (time * batch, input_size)
+        by_input, by_state = input_weight.to(kind), recurrent_weight.to(kind)
+        bias = (input_bias + recurrent_bias).to(kind)
         scores = torch.addmm(bias, flat, by_input.t()).view(time, batch, 4 * size)
         gates = torch.empty(time, batch, 4, size)  # float32: input, forget, candidate, output
         cells = torch.empty(time + 1, batch, size)
@@ -127,4 +122,4 @@ class _LSTMLayer(torch.autograd.Function):
         by_inputs = (rows @ input_weight).view(time, batch, -1).transpose(0, 1)
         by_input_weight, by_recurrent_weight = rows.t() @ flat, rows.t() @ states[:-1].flatten(0, 1)
         gradients = (by_inputs, by_state, by_cell, by_input_weight, by_recurrent_weight, by_bias, by_bias)
-        return *(gradient.to(kind) for gradient, kind in zip(gradients, ctx.types, strict=True)), None
+        return *(gradient.to(type_) for gradient, type_ in zip(gradients, ctx.types, strict=True)), None
