@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,13 +13,8 @@ SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "quickstart.py"
 
 
 @pytest.fixture(scope="module")
-def quickstart() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("quickstart", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def quickstart(load_script: Callable[[Path], ModuleType]) -> ModuleType:
+    return load_script(SCRIPT)
 
 
 def test_baselines(quickstart: ModuleType) -> None:
