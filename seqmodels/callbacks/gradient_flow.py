@@ -47,7 +47,7 @@ class GradientFlow(Callback):
         encoder = _task(pl_module).network.encoder
         if not encoder.causal:
             rank_zero_info(
-                f"GradientFlow: {type(encoder).__name__} reads the future and carries no state; nothing is logged"
+                f"GradientFlow: {encoder.future_reader()} reads the future and carries no state; nothing is logged"
             )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:

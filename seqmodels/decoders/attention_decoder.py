@@ -66,7 +66,7 @@ class AttentionDecoder(Decoder):
         self.layer = built if read == input_size else create_nested_encoder("decoder: layer", layer, read)
         if not self.layer.causal:
             raise ConfigurationError(
-                f"decoder: layer {type(self.layer).__name__} reads the future, which is what a decoder writes; "
+                f"decoder: layer {self.layer.future_reader()} reads the future, which is what a decoder writes; "
                 f"choose a causal encoder, such as lstm with bidirectional: false"
             )
         self.attention = attending

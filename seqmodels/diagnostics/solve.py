@@ -135,7 +135,7 @@ def check_causal(encoder: Encoder) -> None:
     """
     if not encoder.causal:
         raise ConfigurationError(
-            f"{type(encoder).__name__} reads the future, so it need not remember anything; "
+            f"{encoder.future_reader()} reads the future, so it need not remember anything; "
             f"choose a causal encoder, such as lstm with bidirectional: false"
         )
 

@@ -75,11 +75,15 @@ class Encoder(nn.Module, ABC):
         """
         return None
 
+    def future_reader(self) -> str:
+        """Returns what in this encoder reads the future, for messages: its class, or the layer of it that does."""
+        return type(self).__name__
+
     def _no_steps(self) -> str:
         reason = (
             "defines no `step`" if self.causal else "reads the future, so it cannot go step by step or carry a state"
         )
-        return f"{type(self).__name__} {reason}; choose a causal encoder, such as lstm with bidirectional: false"
+        return f"{self.future_reader()} {reason}; choose a causal encoder, such as lstm with bidirectional: false"
 
 
 class Cell(nn.Module, ABC):
@@ -145,7 +149,7 @@ def check_batch(encoder: Encoder, inputs: Tensor, lengths: Tensor, state: State 
         )
     if state is not None and not encoder.causal:
         raise ConfigurationError(
-            f"{name} reads the future, so it cannot go on from a state; "
+            f"{encoder.future_reader()} reads the future, so it cannot go on from a state; "
             f"choose a causal encoder, such as lstm with bidirectional: false"
         )
 

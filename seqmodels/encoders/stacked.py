@@ -106,6 +106,13 @@ class Stacked(Encoder):
         """Returns those of the first layer, which is the one that reads embedded tokens."""
         return self._encoders()[0].embedding_weights()
 
+    def future_reader(self) -> str:
+        """Returns the first layer that reads the future, with its place; see `Encoder.future_reader`."""
+        for place, layer in enumerate(self._encoders()):
+            if not layer.causal:
+                return f"{type(self).__name__}: layers[{place}] {layer.future_reader()}"
+        return super().future_reader()
+
     def _encoders(self) -> list[Encoder]:
         return list(self.layers)  # type: ignore[arg-type]
 

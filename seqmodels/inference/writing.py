@@ -39,7 +39,7 @@ class WritingOptions:
         seed: of the random numbers; the same seed writes the same.
 
     Raises:
-        ConfigurationError: an option is out of range, or has no meaning in beam search.
+        ConfigurationError: an option is out of range, or has no meaning beside the others.
     """
 
     max_length: int = 100
@@ -69,6 +69,11 @@ class WritingOptions:
             raise ConfigurationError("stop: an empty text is everywhere; leave it out")
         self.tokens(())
         if self.beam_size == 1:
+            if self.length_penalty:
+                raise ConfigurationError(
+                    f"length_penalty has no meaning without a beam, got {self.length_penalty} with beam_size: 1; "
+                    f"set beam_size above 1, or leave it out"
+                )
             return
         self.beam(())
         drawing = {

@@ -62,7 +62,7 @@ class LanguageModelingNetwork(Network):
         super().__init__(schema, encoder=encoder, embedder=embedder)
         if not self.encoder.causal:
             raise ConfigurationError(
-                f"{type(self.encoder).__name__} reads the future, so it would see the very step that a language model "
+                f"{self.encoder.future_reader()} reads the future, so it would see the very step that a language model "
                 f"is to predict; choose a causal encoder, such as lstm with bidirectional: false, or convolution with "
                 f"causal: true"
             )

@@ -113,6 +113,8 @@ def test_a_stack_publishes_what_its_layers_make_of_it():
     assert (mixed.causal, mixed.output_size) == (False, 6)
     inputs = torch.randn(5, 11, 5)
     assert not torch.equal(mixed(inputs, LENGTHS)[0], mixed(inputs, LENGTHS)[0])
+    with pytest.raises(ConfigurationError, match=r"^Stacked: layers\[1\] LSTM reads the future"):
+        mixed.initial_state(3)
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,7 @@ def test_misspelt_settings_are_named(words):
         ({"beam_size": 0}, "beam_size must be at least 1"),
         ({"beam_size": 3, "top_k": 5}, "top_k has no meaning with beam_size: 3"),
         ({"beam_size": 3, "stop": ["x"]}, "stop has no meaning with beam_size: 3"),
+        ({"length_penalty": 0.6}, "length_penalty has no meaning without a beam, got 0.6 with beam_size: 1"),
     ],
 )
 def test_settings_out_of_range(settings, message):
