@@ -125,18 +125,22 @@ def format_report(curves: Sequence[Curve]) -> str:
     header = ["recipe", *(f"epoch {epoch}" for epoch in shown), "hours", "test, of its best epoch"]
     header += ["published: validation / test after epochs"]
     machines = dict.fromkeys(run["machine"] for curve in curves for run in curve.runs)
-    options = {option for curve in curves for run in curve.runs for option in run.get("options", [])}
-    started = f" Options beside the recipes: {', '.join(f'`{each}`' for each in sorted(options))}." if options else ""
-    sources = "\n".join(f"- {curve.recipe}: {PUBLISHED[curve.recipe].source}." for curve in curves)
+    sources = "\n".join(f"- {curve.recipe}: {PUBLISHED[curve.recipe].source}{started(curve)}." for curve in curves)
     return (
         "# The course of long trainings\n\n"
-        f"Validation perplexity after each epoch. Measured on {'; '.join(machines)}.{started}\n\n"
+        f"Validation perplexity after each epoch. Measured on {'; '.join(machines)}.\n\n"
         f"{markdown_table(header, rows)}\n\n"
         "![Validation perplexity by epoch, and where the published trainings ended](curves.png)\n\n"
         "What was published is where trainings ended, not how they went:\n\n"
         f"{sources}\n\n"
         "`python scripts/reproduce.py` trains the recipes, and `python scripts/training_curves.py` makes this page.\n"
     )
+
+
+def started(curve: Curve) -> str:
+    """Returns what was typed beside the recipe."""
+    options = dict.fromkeys(option for run in curve.runs for option in run.get("options", []))
+    return f"; run here with {', '.join(f'`{option}`' for option in options)}" if options else ""
 
 
 def hours(run: dict[str, Any]) -> str:

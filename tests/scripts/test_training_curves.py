@@ -45,7 +45,8 @@ def test_the_report_has_each_run_beside_the_published_end(
         ["ptb_awd_lstm, seed 2", "150.0", "100.0"],
     ]
     assert rows[2][3:] == ["2.0", "130.3", "61.2 / 58.8 after 500"]
-    assert "Measured on a machine. Options beside the recipes: `--fast`." in report
+    assert "Measured on a machine.\n" in report
+    assert "the repository, not finetuned; run here with `--fast`." in report
     assert "ptb_medium" not in report
     assert (results / "curves" / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert "curves.md" in capsys.readouterr().out
