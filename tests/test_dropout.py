@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from seqmodels.dropout import EmbeddingDropout, LockedDropout, drop_words
+from seqmodels.dropout import EmbeddingDropout, LockedDropout, drop_entries, drop_words
 from seqmodels.errors import ConfigurationError
 
 
@@ -53,6 +53,36 @@ class TestEmbeddingDropout:
         embedding, ids = nn.Embedding(13, 3), torch.arange(13)
         assert torch.equal(EmbeddingDropout(embedding, 0.5).eval()(ids), embedding.weight)
         assert torch.equal(EmbeddingDropout(embedding, 0.0)(ids), embedding.weight)
+
+
+class TestDropEntries:
+    @pytest.mark.parametrize("probability", [0.1, 0.5, 0.85])
+    def test_drops_each_entry_by_itself_and_keeps_the_mean(self, probability: float) -> None:
+        weights = torch.randn(307, 401, requires_grad=True)
+        dropped = drop_entries(weights, probability)
+        kept = dropped != 0
+        torch.testing.assert_close(dropped[kept], weights[kept] / (1 - probability), rtol=2e-4, atol=0)  # of 2 ** -15
+        for share in (kept.float().mean(), *kept.float().mean(1)[::50], *kept.float().mean(0)[::50]):
+            assert share.item() == pytest.approx(1 - probability, abs=0.12)
+        assert kept.float().mean().item() == pytest.approx(1 - probability, abs=0.005)
+        dropped.sum().backward()
+        assert weights.grad is not None
+        torch.testing.assert_close(weights.grad, kept / (1 - probability), rtol=2e-4, atol=0)
+
+    def test_follows_the_seed_and_differs_from_one_call_to_the_next(self) -> None:
+        weights = torch.ones(11, 13, dtype=torch.bfloat16)
+        torch.manual_seed(3)
+        first, second = drop_entries(weights, 0.5), drop_entries(weights, 0.5)
+        torch.manual_seed(3)
+        assert torch.equal(drop_entries(weights, 0.5), first)
+        assert not torch.equal(first, second)
+        assert first.dtype == torch.bfloat16
+
+    def test_stays_finite_where_nearly_all_is_dropped(self) -> None:
+        dropped = drop_entries(torch.ones(997, 991), 0.999999)
+        assert dropped.isfinite().all()
+        assert 0 < (dropped != 0).sum() < 200
+        assert torch.equal(drop_entries(torch.ones(5, 7), 0.0), torch.ones(5, 7))
 
 
 class TestDropWords:

@@ -16,10 +16,10 @@ from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout as drop
+from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from seqmodels.dropout import LockedDropout
+from seqmodels.dropout import LockedDropout, drop_entries
 from seqmodels.dropout import check_dropout as check_named_dropout
 from seqmodels.encoders.encoder import Encoder, check_batch
 from seqmodels.encoders.options import check_choice, check_dropout
@@ -134,7 +134,7 @@ class Recurrent(Encoder):
         if not self._drops_weights:
             return weights
         rate = self.recurrent_weight_dropout
-        return [[by_input, drop(recurrent, rate), *biases] for by_input, recurrent, *biases in weights]
+        return [[by_input, drop_entries(recurrent, rate), *biases] for by_input, recurrent, *biases in weights]
 
     def _run_padded(self, inputs: Tensor, lengths: Tensor, planes: Planes) -> tuple[Tensor, Planes]:
         time = inputs.size(1)
@@ -234,7 +234,7 @@ class Recurrent(Encoder):
     def _drop_packed(self, data: Tensor, batch_sizes: Tensor) -> Tensor:
         """Drops features of packed steps (steps, size), if locked the same ones at every step of a row."""
         if not self.locked_dropout:
-            return drop(data, self.dropout, self.training)
+            return dropout(data, self.dropout, self.training)
         factors: Tensor = self.between(data.new_ones(int(batch_sizes[0]), 1, data.size(1)))  # (batch, 1, size)
         first = batch_sizes.cumsum(0) - batch_sizes  # where each step begins among the packed ones
         row = torch.arange(data.size(0)) - first.repeat_interleave(batch_sizes)  # (steps,)
