@@ -110,6 +110,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         share = count.clamp(min=1).to(sums.dtype).reciprocal()  # of each row in the mean
         targets = targets if scored is None else targets.masked_fill(~scored, 0)
         loss = sums.new_zeros(())
+        # Gradients are kept as sums, not shares of the mean: of float16 the shares would underflow.
         by_inputs = torch.empty_like(inputs) if wanted[0] else None
         by_weight = sums.new_zeros(weight.shape) if wanted[1] else None
         by_bias = sums.new_zeros(weight.size(0)) if wanted[2] else None
@@ -123,21 +124,23 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 by_bias += errors.sum(0)
             errors = errors.to(kind)
             if by_inputs is not None:
-                by_inputs[rows] = (errors @ right) * share
+                by_inputs[rows] = errors @ right
             if by_weight is not None:
-                _add_product(by_weight, errors.t(), (left[rows] * share).to(kind))
-        ctx.save_for_backward(
-            by_inputs,
-            None if by_weight is None else by_weight.to(weight.dtype),
-            None if by_bias is None or bias is None else (by_bias * share).to(bias.dtype),
-        )
+                _add_product(by_weight, errors.t(), left[rows])
+        ctx.save_for_backward(by_inputs, by_weight, by_bias, share)
+        ctx.kinds = (inputs.dtype, weight.dtype, None if bias is None else bias.dtype)
         return loss * share
 
     @staticmethod
     @first_derivative_only
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        *parts, share = ctx.saved_tensors
+        factor = gradient * share  # in float32: the scale of mixed precision is infinite in float16
         # Not in place: the graph may be kept and walked again.
-        scaled = [None if part is None else part * gradient.to(part.dtype) for part in ctx.saved_tensors]
+        scaled = [
+            None if part is None else (at_least_float32(part) * factor).to(kind)
+            for part, kind in zip(parts, ctx.kinds, strict=True)
+        ]
         return (*scaled, None, None, None, None, None)
 
 

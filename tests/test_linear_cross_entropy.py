@@ -154,6 +154,18 @@ def test_bf16_is_near_float32(autocast: bool) -> None:
     torch.testing.assert_close(found, wanted, rtol=0.05, atol=0.01)
 
 
+def test_float16_gradients_bear_the_scale_of_mixed_precision() -> None:
+    inputs, weight, bias, targets = make_problem(torch.float32)
+    wanted = gradients(expected_loss(inputs, weight, bias, targets), inputs, weight, bias)
+    with torch.autocast("cpu", dtype=torch.float16):
+        loss = linear_cross_entropy(inputs.half(), weight, bias, targets)
+    found = gradients(loss * 65536, inputs, weight, bias)  # which torch's GradScaler begins with
+    torch.testing.assert_close([part / 65536 for part in found], list(wanted), rtol=0.01, atol=1e-4)
+    with torch.autocast("cpu", dtype=torch.float16):
+        small = linear_cross_entropy(1e-3 * inputs.half(), weight, bias, targets) * 65536
+    assert (gradients(small, weight)[0] != 0).all()  # the share of a row in the mean has not underflowed
+
+
 def test_far_apart_logits_neither_overflow_nor_underflow() -> None:
     inputs, weight = torch.eye(3) * 1000, torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]]).requires_grad_()
     loss = linear_cross_entropy(inputs, weight, None, torch.tensor([0, 0, 2]))

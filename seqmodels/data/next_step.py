@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,10 +42,10 @@ def build_next_step_schema(examples: Iterable[Example], *, inputs: str, tokenize
     schema = build_schema(examples, inputs=inputs, target=None, tokenizer=tokenizer)
     if schema.features is not None:
         size = schema.features.size
-        schema = Schema(None, None, FeatureInput(size, (0.0,) * size, (1.0,) * size), None)
-    if schema.tokens is not None:
-        end_of_text(schema.tokens.tokenizer)
-    return schema
+        return Schema(None, None, FeatureInput(size, (0.0,) * size, (1.0,) * size), None)
+    assert schema.tokens is not None
+    end_of_text(schema.tokens.tokenizer)
+    return replace(schema, framed=False)  # a text has one end, which is put behind it here, and no beginning
 
 
 def end_of_text(tokenizer: Tokenizer) -> int:

@@ -119,6 +119,7 @@ class Schema:
         pretokenized: whether the inputs are words, kept word for word, rather than raw text.
         target_tokens: how the text to be written becomes ids and back, where the target is a text; the same object as
             `tokens` where source and target share a vocabulary.
+        framed: whether a pretrained tokenizer puts its own special tokens (`[CLS]` ... `[SEP]`) around a raw text.
     """
 
     tokens: TokenInput | None
@@ -127,6 +128,7 @@ class Schema:
     target: Target | None
     pretokenized: bool = False
     target_tokens: TokenInput | None = None
+    framed: bool = True
 
     @property
     def shares_vocabulary(self) -> bool:
@@ -145,6 +147,8 @@ class Schema:
         }
         if self.target_tokens is not None:
             record["target_tokens"] = "shared" if self.shares_vocabulary else self.target_tokens.to_record()
+        if not self.framed:
+            record["framed"] = False
         return record
 
     @classmethod
@@ -160,6 +164,7 @@ class Schema:
             target=target and Target(target["kind"], tuple(target["names"]), tuple(target["counts"])),
             pretokenized=record["pretokenized"],
             target_tokens=source if written == "shared" else written and TokenInput(Tokenizer.from_record(written)),
+            framed=record.get("framed", True),
         )
 
     def encode(self, examples: Sequence[Example], *, targets: bool = True, first: int = 0) -> Encoded:
@@ -204,7 +209,7 @@ class Schema:
             ids, starts = tokenizer.encode_words(words)
         else:
             texts = [_value(example, "text", number) for number, example in enumerate(examples, first)]
-            ids = tokenizer.encode_texts(texts)
+            ids = tokenizer.encode_texts(texts, special=self.framed)
             words = tokenizer.split(texts) if self.characters else []
         encoded = Encoded(ids=Ragged.from_rows(ids, np.int32))
         if starts is not None:

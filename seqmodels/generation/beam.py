@@ -13,7 +13,7 @@ from torch import Tensor
 from seqmodels.errors import ConfigurationError
 from seqmodels.generation.beam_options import BeamOptions
 from seqmodels.generation.hypothesis import Hypothesis
-from seqmodels.generation.id_lists import NO_ID, right_padded
+from seqmodels.generation.id_lists import NO_ID, left_padded, right_padded
 from seqmodels.generation.inclusion import Inclusion, Phrases, share_among_stages
 from seqmodels.generation.kept import Kept
 from seqmodels.generation.logits import block_ngrams, forbid, force
@@ -36,8 +36,8 @@ class Beam:
 
     `scores` (sentences, groups, beam) are log probabilities, -inf where a beam has nothing; rows are these flattened.
     `ids` and `log_probs` (rows, time) are what was written, `attention` (rows, time, source_time) where it looked,
-    `forced` (sentences, time), `sentences` the number of each, `max_lengths` how many ids each may have, and `kept` the
-    complete hypotheses of all.
+    `prompts` and `forced` (sentences, time), `sentences` the number of each, `max_lengths` how many ids each may have,
+    and `kept` the complete hypotheses of all.
     """
 
     options: BeamOptions
@@ -50,6 +50,7 @@ class Beam:
     attention: Tensor | None
     coverage: Tensor | None
     source_lengths: Tensor | None
+    prompts: Tensor
     forced: Tensor
     inclusion: Inclusion | None
     kept: list[list[Kept]]
@@ -62,6 +63,7 @@ class Beam:
         max_lengths: Sequence[int],
         options: BeamOptions,
         eos_id: int | None,
+        prompts: Sequence[Sequence[int]] | None,
         forced: Sequence[Sequence[int]] | None,
         must_include: Sequence[Phrases] | None,
         source_lengths: Tensor | None,
@@ -85,6 +87,7 @@ class Beam:
             attention=None,
             coverage=None,
             source_lengths=None if source_lengths is None else source_lengths.repeat_interleave(size),
+            prompts=left_padded(prompts or [[]] * sentences, device),
             forced=right_padded(forced or [[]] * sentences, device),
             inclusion=Inclusion.start([row for row in must_include or () for _ in range(size)], device)
             if constrained
@@ -169,7 +172,8 @@ class Beam:
         """Returns the logits (rows, vocab_size) with -inf for what the rules forbid."""
         options, length, unruled = self.options, self.ids.size(1), logits
         if options.no_repeat_ngram is not None:
-            logits = block_ngrams(logits, self.ids, options.no_repeat_ngram)
+            history = torch.cat([self.prompts.repeat_interleave(options.beam_size, 0), self.ids], 1)
+            logits = block_ngrams(logits, history, options.no_repeat_ngram)
         never = self._never()
         if never:
             logits = forbid(logits, torch.tensor(never, device=logits.device))
@@ -338,7 +342,7 @@ class Beam:
             None if part is None else part.index_select(0, parents)
             for part in (self.attention, self.coverage, self.source_lengths)
         )
-        self.forced = self.forced.index_select(0, index)
+        self.prompts, self.forced = self.prompts.index_select(0, index), self.forced.index_select(0, index)
         if self.inclusion is not None:
             self.inclusion = self.inclusion.select(parents)
             self.inclusion.write(ids)

@@ -26,7 +26,7 @@ class BeamOptions:
         min_length: ids to write before the end of sequence is allowed.
         length_penalty: 0 ranks by probability, which favours short hypotheses; up to 1 favours longer ones.
         coverage_penalty: how much source steps that were not attended to cost; 0 costs nothing. Needs attention.
-        no_repeat_ngram: no sequence of this many ids occurs twice in a hypothesis; null allows it.
+        no_repeat_ngram: no sequence of this many ids occurs twice in a hypothesis, its prompt included; null allows it.
         forbidden_ids: ids that are never written.
         groups: splits the beam into groups that are searched one after the other, each kept from the ids of those
             before it; divides `beam_size` and `n_best`, and each group gives its share of the n best, among which the

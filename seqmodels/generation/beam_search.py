@@ -31,6 +31,7 @@ def beam_search(
     options: BeamOptions,
     *,
     eos_id: int | None,
+    prompts: Sequence[Sequence[int]] | None = None,
     forced: Sequence[Sequence[int]] | None = None,
     must_include: Sequence[Phrases] | None = None,
     max_lengths: Sequence[int] | None = None,
@@ -53,6 +54,8 @@ def beam_search(
         first_ids: (rows,) int64, what the first step reads: the beginning of sequence, as a rule.
         options: how the beam is searched.
         eos_id: the id that ends a sequence; None if there is none.
+        prompts: each row's ids before the first that is written, which the blocking of n-grams then sees; None if it is
+            to see only what is written.
         forced: ids with which each row's sequence begins whatever the rules say; an empty list forces nothing.
         must_include: for each row phrases (lists of ids) that its sequences must include; a row may have none. They may
             overlap each other. If rules forbid a phrase, what is found at `max_length` is returned without it.
@@ -74,6 +77,7 @@ def beam_search(
         see `BeamOptions` and `inclusion`.
     """
     rows = first_ids.size(0)
+    check_row_count("prompts", prompts, rows)
     check_row_count("forced", forced, rows)
     check_row_count("must_include", must_include, rows)
     limits = row_limits(max_lengths, options.min_length, options.max_length, rows)
@@ -82,14 +86,16 @@ def beam_search(
         raise ConfigurationError(
             "coverage_penalty needs the attention of the step: give read_attention, or set it to 0"
         )
-    beam = Beam.start(first_ids.device, limits, options, eos_id, forced, must_include, source_lengths, keep_attention)
+    beam = Beam.start(
+        *(first_ids.device, limits, options, eos_id, prompts, forced, must_include, source_lengths, keep_attention)
+    )
     expansion = torch.arange(rows, device=first_ids.device).repeat_interleave(options.beam_size)
     ids = first_ids
     for length in range(1, max(limits, default=0) + 1):
         logits, state = step(ids, state)
         if length == 1:  # up to here the hypotheses of a row are the same
             logits, state = logits.index_select(0, expansion), select_rows(state, expansion)
-            _check_vocabulary(logits.size(1), options, eos_id, forced, must_include, limits)
+            _check_vocabulary(logits.size(1), options, eos_id, prompts, forced, must_include, limits)
         parents = beam.advance(at_least_float32(logits), read_attention(state) if read_attention else None)
         if parents is None:
             break
@@ -106,12 +112,14 @@ def _check_vocabulary(
     size: int,
     options: BeamOptions,
     eos_id: int | None,
+    prompts: Sequence[Sequence[int]] | None,
     forced: Sequence[Sequence[int]] | None,
     must_include: Sequence[Phrases] | None,
     max_lengths: Sequence[int],
 ) -> None:
     check_ids("forbidden_ids", options.forbidden_ids, size)
     check_ids("eos_id", () if eos_id is None else (eos_id,), size)
-    for row, ids in enumerate(forced or ()):
-        check_ids(f"forced, row {row}", ids, size)
+    for name, given in (("prompts", prompts), ("forced", forced)):
+        for row, ids in enumerate(given or ()):
+            check_ids(f"{name}, row {row}", ids, size)
     check_phrases(must_include or (), eos_id=eos_id, vocab_size=size, max_lengths=max_lengths)

@@ -307,7 +307,7 @@ class _Writer:
         else:
             ids = sample_ids(
                 ruled,
-                uniforms(options.seed, self.numbers, length).to(logits.device),
+                uniforms(options.seed, self.numbers, length, logits.device),
                 temperature=options.temperature,
                 top_k=options.top_k,
                 top_p=options.top_p,
@@ -328,7 +328,7 @@ class _Writer:
         weights, normalizer = exponentials(logits)
         for number in self._never(length):
             weights[:, number] = 0
-        randoms = uniforms(options.seed, self.numbers, length).to(logits.device)
+        randoms = uniforms(options.seed, self.numbers, length, logits.device)
         ids = sample_by_weight(weights, randoms, top_p=options.top_p)
         drawn = (weights.gather(1, ids.unsqueeze(1)).squeeze(1) > 0) & normalizer.isfinite()
         if not bool(drawn.all()):  # what may be written has underflowed, or there is nothing, or NaN

@@ -21,8 +21,10 @@ RANDOMS = 5
 """Random numbers of a row and a step: as many draws before top-p sorts the vocabulary of the row, less one."""
 
 
-def uniforms(seed: int, row_numbers: Sequence[int], step: int) -> Tensor:
-    """Returns `RANDOMS` random numbers in [0, 1) for each row, (rows, RANDOMS) float64 on the CPU.
+def uniforms(seed: int, row_numbers: Sequence[int], step: int, device: torch.device | str = "cpu") -> Tensor:
+    """Returns `RANDOMS` random numbers in [0, 1) for each row, (rows, RANDOMS) float64.
+
+    On a device that has no float64 they are float32, which may round one up to 1.
 
     They are outputs of the generator SplitMix64, whose seed is made of `seed` and the row's number.
 
@@ -35,7 +37,8 @@ def uniforms(seed: int, row_numbers: Sequence[int], step: int) -> Tensor:
         places = np.arange(step * RANDOMS + 1, (step + 1) * RANDOMS + 1, dtype=np.uint64)
         key = _mix(_mix(np.array([seed % 2**64], dtype=np.uint64) + _GOLDEN) + _GOLDEN * rows)
         bits = _mix(key + _GOLDEN * places)
-    return torch.from_numpy((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+    numbers = torch.from_numpy((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+    return numbers.to(device, torch.float32 if torch.device(device).type == "mps" else torch.float64)
 
 
 def _mix(bits: np.ndarray) -> np.ndarray:

@@ -20,9 +20,10 @@ class AdaptiveSoftmaxHead(Head):
     the outputs are first projected to `input_size / div_value^c` features (c = 1, 2, ...). A training step costs the
     head's softmax for every item and a cluster's only for the items in it.
 
-    It counts on ids that are sorted by falling frequency. Those of the vocabularies that this package builds are: the
-    special ids (pad, unk, bos, eos: 0 to 3) and then the tokens, the most frequent first. A pretrained tokenizer's need
-    not be.
+    It counts on ids that are sorted by falling frequency, as those of words and of characters are: the special ids
+    (pad, unk, bos, eos: 0 to 3) and then the tokens, the most frequent first. The pieces of BPE begin with 256 bytes,
+    most of which are rare, and go on as they were merged; a pretrained tokenizer's may come in any order: the softmax
+    is then as exact, and saves less.
 
     Args:
         input_size: features of each item.

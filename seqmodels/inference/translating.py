@@ -190,9 +190,8 @@ class _Job:
         options, tokenizer, end_id = self.options, self.ensemble.tokenizer, self.ensemble.end_id
         first_ids = torch.full_like(self.batch.lengths, self.ensemble.begin_id)
         limits = self._limits()
-        never = {tokenizer.pad_id, tokenizer.bos_id} - {end_id}
-        never |= set() if options.writes_unknown else {tokenizer.unk_id}
-        forbidden = sorted(id for id in never if id is not None)
+        never = {tokenizer.pad_id, tokenizer.bos_id} | (set() if options.writes_unknown else {tokenizer.unk_id})
+        forbidden = sorted(id for id in never - {end_id} if id is not None)  # some use one token for all of these
         if options.draws:
             drawn = generate(
                 *(step, state, first_ids, options.drawing(forbidden, max(limits))),

@@ -9,14 +9,17 @@ import torch
 from torch import Tensor
 
 from seqmodels.argument_types import check_types
+from seqmodels.data.readers import Example
 from seqmodels.data.tokenizers import Tokenizer
-from seqmodels.encoders import State
+from seqmodels.encoders import State, select_rows
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.generation import BeamOptions, GenerationOptions, Stop, beam_search, generate, stream
 from seqmodels.networks import LanguageModelingNetwork
 
 _UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # what the first bytes of a character are decoded to
 _PIECES_A_CHARACTER = 4  # pieces over bytes make at most so many of a character
+_CONTEXT = 8  # tokens before a piece of text that it is decoded with: white space and parts of characters depend on it
+_BLOCK = 128  # tokens that are decoded again for each new one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class WritingOptions:
 
     Args:
         max_length: tokens to write at most.
-        min_length: tokens to write before the text may end.
+        min_length: tokens to write before the end of the text is allowed; a stop ends it whenever it comes.
         temperature: 0 always takes the likeliest token; above, tokens are drawn from softmax(logits / temperature).
         top_k: draws from this many likeliest tokens; None from all.
         top_p: draws from the likeliest tokens that together have this probability, in (0, 1]; 1 from all.
@@ -36,7 +39,7 @@ class WritingOptions:
         allow_unknown: whether the token for unknown words may be written.
         beam_size: above 1, the likeliest text is searched among so many candidates, instead of drawing tokens.
         length_penalty: of beam search: 0 ranks by probability, which favours short texts; up to 1 favours longer ones.
-        seed: of the random numbers; the same seed writes the same.
+        seed: of the random numbers; the same seed writes the same. Without effect where nothing is drawn.
 
     Raises:
         ConfigurationError: an option is out of range, or has no meaning beside the others.
@@ -68,13 +71,27 @@ class WritingOptions:
         if "" in self.stop:
             raise ConfigurationError("stop: an empty text is everywhere; leave it out")
         self.tokens(())
+        if self.min_length and not self.stop_at_end:
+            raise ConfigurationError(
+                f"min_length has no meaning with stop_at_end: false, where no end ends the text, got {self.min_length};"
+                " leave one of the two out"
+            )
         if self.beam_size == 1:
-            if self.length_penalty:
-                raise ConfigurationError(
-                    f"length_penalty has no meaning without a beam, got {self.length_penalty} with beam_size: 1; "
-                    f"set beam_size above 1, or leave it out"
-                )
-            return
+            self._check_drawing()
+        else:
+            self._check_beam()
+
+    def _check_drawing(self) -> None:
+        if self.length_penalty:
+            raise ConfigurationError(
+                f"length_penalty has no meaning without a beam, got {self.length_penalty} with beam_size: 1; "
+                f"set beam_size above 1, or leave it out"
+            )
+        for name, given in (("top_k", self.top_k is not None), ("top_p", self.top_p != 1)):
+            if given and self.temperature == 0:
+                raise ConfigurationError(f"{name} has no meaning with temperature 0, which draws nothing; raise it")
+
+    def _check_beam(self) -> None:
         self.beam(())
         drawing = {
             "temperature": self.temperature != 1,
@@ -131,9 +148,10 @@ class Writer:
         self.end_id = network.end_id
         assert network.schema.tokens is not None
         self.tokenizer: Tokenizer = network.schema.tokens.tokenizer
-        never = {self.tokenizer.pad_id, self.tokenizer.bos_id} - {self.end_id}
+        never = {self.tokenizer.pad_id, self.tokenizer.bos_id}
         never |= set() if options.allow_unknown else {self.tokenizer.unk_id}
-        self.forbidden = sorted(id for id in never if id is not None)
+        # some pretrained tokenizers use one token for all of these
+        self.forbidden = sorted(id for id in never - {self.end_id} if id is not None)
 
     def check(self, prompts: Sequence[str]) -> None:
         """Makes sure that prompts can be read.
@@ -160,14 +178,18 @@ class Writer:
         rows = [self._ids(prompt, number) for number, prompt in enumerate(prompts, first)]
         state, last = self._read(rows)
         if self.options.beam_size > 1:
-            found = beam_search(self.network.step, state, last, self.options.beam(self.forbidden), eos_id=self.end_id)
+            found = beam_search(
+                *(self.network.step, state, last, self.options.beam(self.forbidden)),
+                eos_id=self.end_id,
+                prompts=rows,
+            )
             written = [hypotheses[0].ids for hypotheses in found]
         else:
             hypotheses = generate(
                 *(self.network.step, state, last, self.options.tokens(self.forbidden)),
                 eos_id=self._end(),
                 prompts=rows,
-                stops=self._stops() if self.options.stop else None,
+                stops=self._stops(rows) if self.options.stop else None,
                 row_numbers=range(first, first + len(rows)),
             )
             written = [hypothesis.ids for hypothesis in hypotheses]
@@ -189,14 +211,13 @@ class Writer:
             *(self.network.step, state, last, self.options.tokens(self.forbidden)),
             eos_id=self._end(),
             prompts=[row],
-            stops=self._stops() if self.options.stop else None,
+            stops=self._stops([row]) if self.options.stop else None,
         )
-        ids: list[int] = []
-        shown = 0
+        before, ids, shown = row, list[int](), 0  # `shown` characters of the text of `ids`, behind that of `before`
         longest = max(map(len, self.options.stop), default=0)
         for step in steps:
             ids += step.ids
-            text = self._text(row, ids)
+            text = self._text(before, ids)
             if len(self._cut(text)) < len(text):
                 break
             safe = len(text) if not longest else max(0, len(text) - longest)  # a stop may begin in what is held back
@@ -205,23 +226,35 @@ class Writer:
             if safe > shown:
                 yield text[shown:safe]
                 shown = safe
-        rest = self._cut(self._text(row, ids))[shown:]
+            if len(ids) >= _BLOCK and self._may_part:
+                half = len(ids) // 2
+                past = self._text(before, ids[:half])
+                if len(past) <= shown and not past.endswith(_UNFINISHED):  # all shown: need not be decoded again
+                    before, ids, shown = ids[:half], ids[half:], shown - len(past)
+        rest = self._cut(self._text(before, ids))[shown:]
         if rest:
             yield rest
 
     def _ids(self, prompt: str, number: int) -> list[int]:
-        """Returns what a prompt is read as: the end of the text before it, and its tokens."""
+        """Returns the tokens that a prompt is read as.
+
+        What it is read after, the end of the text before it, is not among them: nothing has been written yet.
+        """
         if not isinstance(prompt, str):
             raise DataError(f"prompt {number + 1}: expected a text, got {type(prompt).__name__}")
-        ids = [self.tokenizer.unk_id if id == self.end_id else id for id in self.tokenizer.encode_texts([prompt])[0]]
-        unknown = self._unknown(prompt, ids)
+        schema = self.network.schema
+        example: Example = {"tokens": prompt.split()} if schema.pretokenized else {"text": prompt}
+        encoded = schema.encode([example], targets=False, first=number).ids
+        assert encoded is not None
+        ids = [self.tokenizer.unk_id if id == self.end_id else id for id in encoded.values.tolist()]
+        unknown = self._unknown(" ".join(example["tokens"]) if schema.pretokenized else prompt, ids)
         if unknown:
             listed = ", ".join(map(repr, dict.fromkeys(unknown[:5])))
             raise DataError(
                 f"prompt {number + 1}: not in the model's vocabulary of {self.tokenizer.vocab_size:,}: {listed}; "
                 f"choose other words, or write <unk> for each"
             )
-        return [self.end_id, *ids]
+        return ids
 
     def _unknown(self, prompt: str, ids: list[int]) -> list[str]:
         """Returns the words or characters of a prompt that the vocabulary lacks, up to those written as unknown."""
@@ -231,40 +264,48 @@ class Writer:
         if self.tokenizer.kind == "character":
             return [character for character, id in zip(prompt, ids, strict=False) if id == unk_id]
         written = self.tokenizer.tokens([unk_id])[0]
-        (words,) = self.tokenizer.split([prompt])
+        (words,) = [prompt.split()] if self.network.schema.pretokenized else self.tokenizer.split([prompt])
         # a tokenizer that parts punctuation parts the brackets of the token too
         if "".join(words).count(written) == ids.count(unk_id):
             return []
         return [word for word, id in zip(words, ids, strict=True) if id == unk_id and word != written]
 
     def _read(self, rows: list[list[int]]) -> tuple[State, Tensor]:
-        """Returns the state after all but the last token of each row, and that token (rows,)."""
+        """Returns the state before the last token of each row, and that token (rows,): of an empty row, the end."""
         device = next(self.network.parameters()).device
-        lengths = torch.tensor([len(row) - 1 for row in rows])
-        ids = torch.full((len(rows), max(1, int(lengths.max()))), self.tokenizer.pad_id)
-        for place, row in enumerate(rows):
+        places: dict[tuple[int, ...], int] = {}  # of several samples of a prompt, it is read once
+        index = [places.setdefault((self.end_id, *row), len(places)) for row in rows]
+        lengths = torch.tensor([len(row) - 1 for row in places])
+        ids = torch.full((len(places), max(1, int(lengths.max()))), self.tokenizer.pad_id)
+        for place, row in enumerate(places):
             ids[place, : len(row) - 1] = torch.tensor(row[:-1], dtype=torch.int64)
-        last = torch.tensor([row[-1] for row in rows], device=device)
-        return self.network.read(ids.to(device), lengths.to(device)), last
+        last = torch.tensor([row[-1] for row in places], device=device)
+        state, chosen = self.network.read(ids.to(device), lengths.to(device)), torch.tensor(index, device=device)
+        return select_rows(state, chosen), last.index_select(0, chosen)
 
     def _end(self) -> int | None:
         return self.end_id if self.options.stop_at_end else None
 
-    def _stops(self) -> Stop:
-        stop = tuple(self.options.stop)
-        longest = max(map(len, stop))
+    @property
+    def _may_part(self) -> bool:
+        """Whether the text of a part is that part of the text: truecasing looks at where sentences begin."""
+        return self.tokenizer.truecaser is None
+
+    def _stops(self, rows: list[list[int]]) -> Stop:
+        longest = _PIECES_A_CHARACTER * (max(map(len, self.options.stop)) + 1)
 
         def stops(row: int, ids: list[int]) -> bool:
             # the last piece of the stop is the newest token: a tail of the text is enough to look at
-            tail = self._decode(ids[-_PIECES_A_CHARACTER * (longest + 1) :])
-            return any(text in tail for text in stop)
+            past = max(0, len(ids) - longest) if self._may_part else 0
+            text = self._text([*rows[row], *ids[:past]], ids[past:])
+            return len(self._cut(text)) < len(text)
 
         return stops
 
-    def _text(self, prompt: list[int], written: list[int]) -> str:
-        """Returns what follows the prompt, white space between the two included."""
-        before = self._decode(prompt[1:])
-        return self._decode([*prompt[1:], *written])[len(before) :]
+    def _text(self, before: list[int], written: list[int]) -> str:
+        """Returns the text of what was written, white space between it and what is before included."""
+        before = before[-_CONTEXT:] if self._may_part else before
+        return self._decode([*before, *written])[len(self._decode(before)) :]
 
     def _decode(self, ids: list[int]) -> str:
         """Returns the text of ids, with a line break for the end of a text."""

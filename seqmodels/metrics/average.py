@@ -11,7 +11,7 @@ class Average(Metric):
     """The mean of values that are themselves means over different counts, each weighted by its count.
 
     It never looks at the values, so it costs no device synchronisation. The sum is compensated (Kahan): a million
-    batches lose no digits in float32.
+    batches lose no digits in float32, which every device has.
     """
 
     full_state_update = False
@@ -27,10 +27,14 @@ class Average(Metric):
 
     def update(self, mean: Tensor, count: Tensor | int) -> None:
         """Adds a mean (a scalar) over `count` things; a count of zero adds nothing, whatever the mean is."""
-        added = torch.where(torch.as_tensor(count, device=mean.device) > 0, mean.detach() * count, 0).float()
-        added = added - self.excess
+        self.add(torch.where(torch.as_tensor(count, device=mean.device) > 0, mean.detach() * count, 0), count)
+
+    def add(self, values: Tensor, count: Tensor | int) -> None:
+        """Adds the sum (a scalar) of the values of `count` things."""
+        added = values.float() - self.excess
         total = self.total + added
-        self.excess = (total - self.total) - added
+        excess = (total - self.total) - added
+        self.excess = torch.where(excess.isfinite(), excess, 0)  # of an infinite total there is none
         self.total = total
         self.count = self.count + count
 

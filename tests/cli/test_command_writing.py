@@ -67,15 +67,16 @@ def test_writes_several_prompts_and_samples(runs, capsys, tmp_path):
 
 
 def test_reads_prompts_from_standard_input(runs):
+    options = ["--ckpt_path", str(runs / "25.ckpt"), "--input", "-", "--temperature=0"]
     done = subprocess.run(
-        [sys.executable, "-m", "seqmodels", "generate", "--ckpt_path", str(runs / "25.ckpt"), "--input", "-"],
-        input="one dog\n",
+        [sys.executable, "-m", "seqmodels", "generate", *options],
+        input="one dog\nthe cat\n",
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("one dog")
+    assert done.stdout == "one dog sat on a mat\nthe cat ran far away\n"
 
 
 def test_says_that_a_pipe_is_not_read(runs):
