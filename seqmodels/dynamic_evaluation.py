@@ -41,21 +41,23 @@ class DynamicEvaluation:
 
     def begin(self, parameters: Sequence[Tensor]) -> None:
         """Remembers the trained `parameters`, which `update` will change."""
+        self.end()  # of a test that was broken off, whose parameters are adapted ones
         self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self._trained = [parameter.detach().clone() for parameter in self._parameters]
 
     def update(self, loss: Tensor) -> None:
-        """Takes a step down the gradient of the mean loss of a window."""
+        """Takes a step down the gradient of a window's mean loss, as training has it (label smoothing included)."""
         gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         present = [gradient for gradient in gradients if gradient is not None]
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in present]))
         scale = (self.clip / (norm + 1e-6)).clamp(max=1.0)
         with torch.no_grad():
             for parameter, gradient, trained in zip(self._parameters, gradients, self._trained, strict=True):
+                pull = self.decay * (trained - parameter) if self.decay else None  # from where the step begins
                 if gradient is not None:
                     parameter.sub_(self.lr * scale * gradient)
-                if self.decay:
-                    parameter.lerp_(trained, self.decay)
+                if pull is not None:
+                    parameter.add_(pull)
 
     def end(self) -> None:
         """Gives the parameters their trained values back."""

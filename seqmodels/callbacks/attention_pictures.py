@@ -21,7 +21,7 @@ class AttentionPictures(Callback):
 
     Args:
         sentences: how many.
-        every_n_epochs: validations between two drawings.
+        every_n_epochs: draws at every so many validations, the first of them included.
         beam_size: candidates that are followed at once; 1 costs least.
 
     Raises:
@@ -34,6 +34,7 @@ class AttentionPictures(Callback):
                 raise ConfigurationError(f"AttentionPictures: {name} must be at least 1, got {value}")
         self.sentences = sentences
         self.every_n_epochs = every_n_epochs
+        self._validations = 0
         self.options = TranslationOptions(beam_size=beam_size)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -50,6 +51,18 @@ class AttentionPictures(Callback):
             )
         plot_attention(torch.ones(1, 1), ["source"], ["translation"])
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Counts the validations."""
+        self._validations += not trainer.sanity_checking
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns how many validations there have been."""
+        return {"validations": self._validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting them."""
+        self._validations = state_dict["validations"]
+
     @rank_zero_only
     def on_validation_batch_end(
         self,
@@ -61,7 +74,8 @@ class AttentionPictures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Draws the sentences that are in the batch."""
-        if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs or not self._loggers(trainer):
+        due = (self._validations - 1) % self.every_n_epochs == 0
+        if trainer.sanity_checking or not due or not self._loggers(trainer):
             return
         network = pl_module.network
         assert isinstance(network, TranslationNetwork)

@@ -37,25 +37,37 @@ class RunReport(Callback):
         self.options = options
         self._begin = self._cpu_begin = 0.0
         self._tokens: Tensor | int = 0
-        self._batch_seconds = 0.0
-        self._batch_begin = 0.0
+        self._step_seconds = 0.0
+        self._steps_begin: float | None = None  # None while the clock of the training steps stands still
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clocks; that of the steps too, for an epoch that is gone on with in its middle."""
-        self._begin = self._batch_begin = time.perf_counter()
+        """Starts the clocks."""
+        self._begin = time.perf_counter()
         self._cpu_begin = time.process_time()
+        self._tokens, self._step_seconds, self._steps_begin = 0, 0.0, None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock of the training steps, which leaves validation out."""
-        self._batch_begin = time.perf_counter()
+        self._steps_begin = time.perf_counter()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """Starts the clock of the training steps where it stands: after a validation, or in the middle of an epoch."""
+        if self._steps_begin is None:
+            self._steps_begin = time.perf_counter()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops the clock of the training steps."""
+        self._stop_clock()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops the clock of the training steps."""
+        self._stop_clock()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Counts the real steps read, or those written where the target is a text of its own."""
         self._tokens = self._tokens + (batch.lengths if batch.target_lengths is None else batch.target_lengths).sum()
-        if trainer.is_last_batch:
-            self._batch_seconds += time.perf_counter() - self._batch_begin
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes the figures of the fit."""
@@ -69,7 +81,7 @@ class RunReport(Callback):
                 "steps": trainer.global_step,
                 "fit_seconds": round(time.perf_counter() - self._begin, 1),
                 "cpu_seconds": round(time.process_time() - self._cpu_begin, 1),  # of all threads of this process
-                "tokens_per_second": round(int(self._tokens) / self._batch_seconds) if self._batch_seconds else None,
+                "tokens_per_second": round(int(self._tokens) / self._step_seconds) if self._step_seconds else None,
                 "peak_memory_mib": round(_peak_memory_mib()),
                 "monitor": getattr(checkpoint, "monitor", None),
                 "best_score": None if score is None else float(score),
@@ -91,6 +103,11 @@ class RunReport(Callback):
         assert isinstance(pl_module, Task)
         scores = {**metrics, **pl_module.report()}
         self._write(trainer, {"tests": {self.options: scores}} if self.options else scores)
+
+    def _stop_clock(self) -> None:
+        if self._steps_begin is not None:
+            self._step_seconds += time.perf_counter() - self._steps_begin
+            self._steps_begin = None
 
     def _write(self, trainer: Trainer, values: dict[str, Any]) -> None:
         folder = self.folder or trainer.log_dir

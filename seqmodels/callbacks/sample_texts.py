@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -24,7 +25,7 @@ class SampleTexts(Callback):
         temperature: 0 takes the likeliest token; above, tokens are drawn from softmax(logits / temperature).
         top_p: draws from the likeliest tokens that together have this probability, in (0, 1].
         stop_at_end: whether the end of a text ends the writing; else it is a line break, and the next text follows.
-        every_n_epochs: validations between two samples.
+        every_n_epochs: a sample after every so many validations, the first of them included.
         seed: of the random numbers.
 
     Raises:
@@ -48,6 +49,7 @@ class SampleTexts(Callback):
             raise ConfigurationError(f"SampleTexts: every_n_epochs must be at least 1, got {every_n_epochs}")
         self.prompts = list(prompts)
         self.every_n_epochs = every_n_epochs
+        self._validations = 0
         self.options = WritingOptions(
             max_length=max_length, temperature=temperature, top_p=top_p, stop_at_end=stop_at_end, seed=seed
         )
@@ -74,7 +76,10 @@ class SampleTexts(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Writes."""
         assert isinstance(pl_module, LanguageModel)
-        if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs:
+        if trainer.sanity_checking:
+            return
+        self._validations += 1
+        if (self._validations - 1) % self.every_n_epochs:
             return
         texts = Writer(pl_module.network, self.options).texts(self.prompts)
         shown = [f"{prompt}{text}" for prompt, text in zip(self.prompts, texts, strict=True)]
@@ -82,3 +87,11 @@ class SampleTexts(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text("samples", "\n\n".join(shown), trainer.global_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns how many validations there have been."""
+        return {"validations": self._validations}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on counting them."""
+        self._validations = state_dict["validations"]

@@ -62,13 +62,14 @@ class Arguments:
 
     @property
     def departures(self) -> str:
-        """The options typed of model and data, as one would type them again, sorted; empty where there are none."""
+        """The options typed that change scores (model, data, how much of it), as one would type them again, sorted."""
         found: list[list[str]] = []
         for option in self.options:
             if option.startswith("--") or not found:
                 found.append([])
             found[-1].append(option)
-        return " ".join(sorted(shlex.join(words) for words in found if words[0].startswith(("--model", "--data"))))
+        ours = ("--model", "--data", "--trainer.limit")
+        return " ".join(sorted(shlex.join(words) for words in found if words[0].startswith(ours)))
 
     @property
     def asks(self) -> bool:

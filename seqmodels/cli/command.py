@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from seqmodels.data.tokenizer_training import tokenizer_registry
 from seqmodels.errors import CheckpointError, ConfigurationError
 from seqmodels.precision import set_matmul_precision
 from seqmodels.tasks import Task
+from seqmodels.tasks.plain import to_plain
 
 NOISE = ("litlogger", "litmodels", "Tip:", "TPU", "Seed set", "GPU available: False", "`weights_only` was not set")
 INTERRUPTED, TERMINATED = 130, 143  # as shells count: 128 and the number of the signal
@@ -160,13 +162,13 @@ class CommandLine(LightningCLI):
         if command == "fit":
             if settings.get("logger") in (None, True) and not settings.get("fast_dev_run"):
                 settings["logger"] = _loggers(Path(settings.get("default_root_dir") or "runs"), self._run_name())
-            extra += [DataSummary(), RunReport(), InterruptCheckpoint()]
+            extra += [DataSummary(), RunReport()]
             extra += [] if settings["enable_progress_bar"] else [EpochLines()]
             extra += [DryRun()] if self.parts.dry_run else self._checkpoints(given)
             settings["num_sanity_val_steps"] = settings.get("num_sanity_val_steps") or 0
         else:
             settings["logger"] = settings.get("logger") or False
-            extra += [RunReport(self._run_folder(), self.parts.departures)] if command == "test" else []
+            extra += [RunReport(self._run_folder(), self._departures())] if command == "test" else []
         if command in ("fit", "test"):
             extra += [ConfusionPicture(None if command == "fit" else self._run_folder())]
         if command == "predict":
@@ -178,8 +180,21 @@ class CommandLine(LightningCLI):
                 )
             )
         settings["enable_model_summary"] = settings.get("enable_model_summary") or False
-        settings["callbacks"] = [*extra, *(given if isinstance(given, list) else [given])]
+        last = [InterruptCheckpoint()] if command == "fit" else []  # all others have seen a step before it breaks off
+        settings["callbacks"] = [*extra, *(given if isinstance(given, list) else [given]), *last]
         return self.trainer_class(**settings)
+
+    def _departures(self) -> str:
+        """Returns how a test departs from the checkpoint's run, as it was typed; empty where it does not.
+
+        Config files are named where what they say of the test's data is not what the run's own config said.
+        """
+        parts = self.parts
+        trained = ((self.record or {}).get("data") or {}).get("init_args", {})
+        differing = [name for name, value in to_plain(self.datamodule.arguments).items() if trained.get(name) != value]
+        if all(parts.typed(f"--data.{name}") or parts.typed(f"--data.init_args.{name}") for name in differing):
+            return parts.departures
+        return " ".join([*(shlex.join(["--config", path]) for path in parts.configs), parts.departures]).strip()
 
     def _check_tokenizers(self) -> None:
         """Makes sure that nobody asks for another tokenizer than the one that the checkpoint's model reads."""

@@ -30,10 +30,14 @@ class StreamBatch(Batch):
     Attributes:
         resets: (batch,) bool, True where the row begins anew here, so that no state may be carried into it.
         length_ratio: steps of this window over those of the usual one, by which the learning rate is scaled.
+        weight: the process's part of the steps that all processes read in this window, times their number: the mean
+            over processes of the means of each, so weighted, is that over all steps. 0 where this one's streams have
+            come to their ends before the others'.
     """
 
     resets: Tensor
     length_ratio: float
+    weight: float = 1.0
 
 
 class Window(NamedTuple):
@@ -44,6 +48,7 @@ class Window(NamedTuple):
     resets: Array  # (streams,) bool
     length: int  # steps of the window, of which streams at their end have fewer
     counted: Array  # (streams,) bool, False for a row that only evens out the processes
+    weight: float = 1.0  # see `StreamBatch`
 
 
 class StreamLayout:
@@ -150,7 +155,8 @@ class WindowSampler(DistributedSampler[Any]):
         own = own.clip(max=self.streams - 1)
         begins = window.begins[own]
         ends = np.where(counted, window.ends[own], begins)
-        return Window(begins, ends, window.resets[own], window.length, counted)
+        weight = self.num_replicas * int((ends - begins).sum()) / int((window.ends - window.begins).sum())
+        return Window(begins, ends, window.resets[own], window.length, counted, weight)
 
     def _lengths(self, epoch: int) -> Iterator[int]:
         if not self.random_windows:
@@ -208,4 +214,5 @@ class StreamDataset(Dataset[StreamBatch]):
             counted=torch.from_numpy(window.counted),
             resets=torch.from_numpy(window.resets),
             length_ratio=window.length / self.window,
+            weight=window.weight,
         )

@@ -116,7 +116,8 @@ class LanguageModel(Task):
         self._memory = CarriedState()  # of the neural cache
         self._restored: list[Tensor] | None = None  # the state of a checkpoint, for the first window
         self._carries = False
-        self._ratios: list[float] = []  # window lengths over the usual one, since the last optimiser step
+        # of the windows since the last optimiser step: their number in the epoch, their length over the usual one
+        self._ratios: list[tuple[int, float]] = []
 
     # The data
 
@@ -175,7 +176,7 @@ class LanguageModel(Task):
                     "the carried state of the checkpoint is of another number of streams; it begins anew", stacklevel=2
                 )
         if isinstance(batch, StreamBatch):
-            self._ratios.append(batch.length_ratio)
+            self._ratios.append((self._windows_trained() + 1, batch.length_ratio))
 
     def on_train_epoch_start(self) -> None:
         """Begins anew with the streams."""
@@ -195,18 +196,22 @@ class LanguageModel(Task):
             minimised = minimised + self.activation_penalty * activation_penalty(dropped, batch.lengths)
         if self.temporal_penalty:
             minimised = minimised + self.temporal_penalty * temporal_activation_penalty(outputs, batch.lengths)
+        if isinstance(batch, StreamBatch) and batch.weight != 1:
+            minimised = batch.weight * minimised
+            if not batch.weight:  # nothing to read, but processes wait for one another's gradients of each parameter
+                minimised = torch.stack([0 * parameter.sum() for parameter in self.network.parameters()]).sum()
         return loss, minimised
 
     def optimizer_step(self, *arguments: Any, **options: Any) -> None:
         """Takes a step whose learning rate is scaled by the mean length of its windows over the usual one."""
         optimizer = cast(torch.optim.Optimizer, self.optimizers(use_pl_optimizer=False))
-        ratio = sum(self._ratios) / len(self._ratios) if self._ratios else 1.0
+        ratio = sum(ratio for _, ratio in self._ratios) / len(self._ratios) if self._ratios else 1.0
         rates = [group["lr"] for group in optimizer.param_groups]
-        self._ratios.clear()
         try:
             for group in optimizer.param_groups:
                 group["lr"] = group["lr"] * ratio
             super().optimizer_step(*arguments, **options)
+            self._ratios.clear()  # not where the step is broken off: another attempt reads its last window again
         finally:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
@@ -288,15 +293,25 @@ class LanguageModel(Task):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the state after the windows of this epoch that have been trained, of every process."""
         super().on_save_checkpoint(checkpoint)
-        if self._carries and self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            checkpoint[CARRIED_STATE] = gather(self._states["train"].tensors(self._windows_trained()))
-        checkpoint[LENGTH_RATIOS] = list(self._ratios)
+        if self._trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
+            return
+        windows = self._windows_trained()
+        if self._carries:
+            pending = self._restored  # of the checkpoint gone on from, where no window has been read since
+            checkpoint[CARRIED_STATE] = gather(pending or self._states["train"].tensors(windows))
+        checkpoint[LENGTH_RATIOS] = [ratio for number, ratio in self._ratios if number <= windows]
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Takes over the state, to go on from where the checkpoint is of the middle of an epoch."""
         super().on_load_checkpoint(checkpoint)
-        self._ratios = list(checkpoint.get(LENGTH_RATIOS, []))
+        self._ratios = [(0, ratio) for ratio in checkpoint.get(LENGTH_RATIOS, [])]
         states = checkpoint.get(CARRIED_STATE)
         if states and self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING:
-            _, rank = count_and_rank()
-            self._restored = states[rank] if rank < len(states) else None
+            count, rank = count_and_rank()
+            self._restored = states[rank] if len(states) == count else None
+            if len(states) != count:
+                warnings.warn(
+                    f"the carried state of the checkpoint is that of {len(states)} processes, whose streams are not "
+                    f"those of {count}; it begins anew",
+                    stacklevel=2,
+                )

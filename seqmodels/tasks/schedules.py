@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -21,6 +22,8 @@ class WarmupSchedule(LRScheduler):
         total_steps: steps of the whole training; None takes the Trainer's own count.
         final_fraction: what is left of the learning rate at the end, in [0, 1].
     """
+
+    falls: ClassVar[bool] = True  # whether the shape depends on how long the training is
 
     def __init__(
         self, optimizer: Optimizer, warmup_steps: int = 0, total_steps: int | None = None, final_fraction: float = 0.0
@@ -58,6 +61,8 @@ class WarmupSchedule(LRScheduler):
 
 class WarmupConstant(WarmupSchedule):
     """Warms up, then keeps the full learning rate."""
+
+    falls = False
 
     def decay(self, progress: float) -> float:
         """Returns 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import warnings
 from abc import ABC, abstractmethod
@@ -302,7 +303,7 @@ class Task(lightning.LightningModule, ABC):
         if self.scheduler_factory is None:
             return optimizer
         scheduler = self.scheduler_factory(optimizer)
-        if isinstance(scheduler, WarmupSchedule) and scheduler.total_steps is None:
+        if isinstance(scheduler, WarmupSchedule) and scheduler.total_steps is None and scheduler.falls:
             self._untimed = scheduler
         return {"optimizer": optimizer, "lr_scheduler": schedule_config(scheduler, self.monitor or "val_loss")}
 
@@ -312,8 +313,16 @@ class Task(lightning.LightningModule, ABC):
         The Trainer is not asked in `configure_optimizers`: it would set up its loops, and then forget where a
         checkpoint broke off in the middle of an epoch.
         """
-        if self._untimed is not None:
-            self._untimed.set_total_steps(int(self.trainer.estimated_stepping_batches))
+        if self._untimed is None:
+            return
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            name = type(self._untimed).__name__
+            raise ConfigurationError(
+                f"lr_scheduler: {name} falls over the whole training, which has no end in steps here (max_time alone "
+                f"bounds it); give {name} its total_steps, set trainer.max_epochs or max_steps, or take WarmupConstant"
+            )
+        self._untimed.set_total_steps(int(steps))
 
     # Checkpoint
 
@@ -323,6 +332,11 @@ class Task(lightning.LightningModule, ABC):
             return False
         progress: Any = self._trainer.fit_loop.epoch_loop.batch_progress.current
         return bool(progress.processed % self._trainer.accumulate_grad_batches == self._accumulated)
+
+    def _random_state(self) -> dict[str, Tensor]:
+        """Returns the state of the random number generators of this process."""
+        state = {"cpu": torch.get_rng_state()}
+        return state | ({"cuda": torch.cuda.get_rng_state(self.device)} if self.device.type == "cuda" else {})
 
     def _restore_gradients(self, gathered: Mapping[str, Any] | None) -> None:
         count, rank = count_and_rank()
@@ -348,11 +362,10 @@ class Task(lightning.LightningModule, ABC):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the record from which `seqmodels.load` builds the model without data, YAML or Lightning."""
         checkpoint[KEY] = self.record()
-        checkpoint[RNG_STATE] = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            checkpoint[RNG_STATE]["cuda"] = torch.cuda.get_rng_state(self.device)
+        # What a checkpoint gone on from has left to be restored is still to be, where no batch has been trained since.
+        checkpoint[RNG_STATE] = gather(self._rng_state or self._random_state())
         if self._waits():
-            grads = [parameter.grad for parameter in self.network.parameters()]
+            grads = self._gradients or [parameter.grad for parameter in self.network.parameters()]
             gathered = gather([None if grad is None else grad.cpu() for grad in grads])
             checkpoint[GRADIENTS] = {"batches": self._accumulated, "of_processes": gathered}
 
@@ -367,7 +380,9 @@ class Task(lightning.LightningModule, ABC):
         record = checkpoint[KEY]
         self._has_begun = True
         if self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING:
-            self._rng_state = checkpoint.get(RNG_STATE)
+            count, rank = count_and_rank()
+            states = checkpoint.get(RNG_STATE, [])  # of each process
+            self._rng_state = states[rank] if isinstance(states, list) and len(states) == count else None
             self._restore_gradients(checkpoint.get(GRADIENTS))
         if not hasattr(self, "network"):
             self._build(Schema.from_record(record["schema"]))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import json
 import logging
+import os
+import signal
 import sys
+import time
 
 import pytest
+import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -157,6 +163,45 @@ def test_a_validation_that_was_broken_off_is_repeated(toy, tmp_path, batch, afte
     assert resumed[0].seen == whole[0].seen[steps:]
 
 
+class Interrupting(Callback):
+    """Sends Ctrl-C before a step or within it."""
+
+    def __init__(self, step, within):
+        self.step, self.within = step, within
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step and not self.within:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def on_before_backward(self, trainer, pl_module, loss):
+        if trainer.global_step == self.step and self.within:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_run_broken_off_by_an_error_and_then_by_ctrl_c_validates_all_the_same(toy, tmp_path, within):
+    """Whatever broke off before, each epoch ends with a validation and a step of its schedule."""
+    halving = functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5)
+
+    def run(breaking, path=None):
+        recorded = Losses(), Scores()
+        logger = CSVLogger(tmp_path, version=f"at_{breaking and breaking.step}")
+        callbacks = [*recorded, *([breaking] if breaking else []), InterruptCheckpoint()]
+        trainer = toy.trainer(max_epochs=3, callbacks=callbacks, logger=logger)
+        with contextlib.suppress(RuntimeError, SystemExit, KeyboardInterrupt):
+            trainer.fit(toy.task("label", lr_scheduler=halving), datamodule=toy.data("label"), ckpt_path=path)
+        found = sorted((tmp_path / "lightning_logs" / f"at_{breaking and breaking.step}").rglob("interrupted.ckpt"))
+        return [each.seen for each in recorded], trainer.optimizers[0].param_groups[0]["lr"], *found
+
+    (losses, scores), rate = run(None)
+    (first, _), _, path = run(Failing(1, RuntimeError("broken")))
+    (second, early), _, path = run(Interrupting(4, within), path)
+    (third, late), last_rate = run(None, path)
+    assert first + second + third == losses
+    assert early + late == scores
+    assert last_rate == rate
+
+
 def test_a_fit_that_had_not_begun_leaves_none(toy, tmp_path):
     with pytest.raises(RuntimeError, match="broken"):
         toy.fit(
@@ -178,6 +223,29 @@ def test_a_run_is_reported(toy, tmp_path):
     after = json.loads((tmp_path / "results.json").read_text())
     assert after["steps"] == 6
     assert 0 <= after["test_accuracy"] <= 1
+
+
+class Sleeping(Callback):
+    """Makes each validation last."""
+
+    slept = 0.0
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0):
+        if batch_idx == 0:
+            time.sleep(0.5)
+            self.slept += 0.5
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"max_epochs": 2, "val_check_interval": 2}, {"max_steps": 5, "max_epochs": 2}, {"max_steps": 2}]
+)
+def test_speed_is_that_of_the_training_steps(toy, tmp_path, arguments):
+    sleeping = Sleeping()
+    trainer, _, data = toy.fit("label", callbacks=[RunReport(str(tmp_path)), sleeping], **arguments)
+    report = json.loads((tmp_path / "results.json").read_text())
+    tokens = sum(int(batch.lengths.sum()) for batch in data.train_dataloader()) * trainer.global_step / 3
+    seconds = tokens / report["tokens_per_second"]
+    assert seconds < report["fit_seconds"] - 0.9 * sleeping.slept + 0.2
 
 
 @pytest.mark.parametrize("kind", ["label", "labels", "tags"])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import math
+import os
+import signal
 
 import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 
 import seqmodels
+from seqmodels.callbacks.interrupt_checkpoint import InterruptCheckpoint
 from seqmodels.callbacks.non_monotone_averaging import NonMonotoneAveraging
 from seqmodels.errors import CheckpointError, ConfigurationError
 
@@ -156,6 +160,23 @@ def test_going_on_in_the_middle_of_an_epoch(toy, tmp_path):
     whole = toy.task("label", optimizer=SGD, dropout=0.25)
     trainer.fit(whole, datamodule=toy.data("label"))
     _, task, _ = fit(toy, NonMonotoneAveraging(**FALLING), ckpt_path=tmp_path / "step=14.ckpt")
+    assert all(torch.equal(value, weights_of(whole)[name]) for name, value in weights_of(task).items())
+
+
+def test_a_step_after_which_ctrl_c_breaks_off_is_in_the_average(toy, tmp_path):
+    class Interrupting(Callback):
+        def on_before_backward(self, trainer, pl_module, loss):
+            if trainer.global_step == 13:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    _, whole, _ = fit(toy, NonMonotoneAveraging(**FALLING))
+    callbacks = [NonMonotoneAveraging(**FALLING), Interrupting(), InterruptCheckpoint()]
+    trainer = toy.trainer(max_epochs=6, callbacks=callbacks, logger=CSVLogger(tmp_path))
+    with pytest.raises((SystemExit, KeyboardInterrupt)):
+        trainer.fit(toy.task("label", optimizer=SGD, dropout=0.25), datamodule=toy.data("label"))
+    (path,) = tmp_path.rglob("interrupted.ckpt")
+    assert torch.load(path, weights_only=True)["non_monotone_averaging"]["step"] == 14
+    _, task, _ = fit(toy, NonMonotoneAveraging(**FALLING), ckpt_path=path)
     assert all(torch.equal(value, weights_of(whole)[name]) for name, value in weights_of(task).items())
 
 

@@ -12,7 +12,7 @@ from seqmodels.callbacks.sample_texts import SampleTexts
 from seqmodels.errors import ConfigurationError, DataError
 
 
-def fit(tmp_path, callbacks):
+def fit(tmp_path, callbacks, **arguments):
     path = tmp_path / "text.txt"
     path.write_text("one dog sat on a mat\nthe cat ran far away\n" * 20)
     torch.manual_seed(0)
@@ -20,6 +20,7 @@ def fit(tmp_path, callbacks):
     data = ContiguousStreams(train=str(path), validation=str(path), batch_size=3, window=17)
     trainer = Trainer(
         max_epochs=4,
+        **arguments,
         accelerator="cpu",
         logger=TensorBoardLogger(tmp_path),
         enable_checkpointing=False,
@@ -40,6 +41,20 @@ def test_writes_and_leaves_training_alone(tmp_path, capsys):
     assert len(lines) == 2 * 2
     assert lines[0].startswith("sample: the cat")
     assert all((one == other).all() for one, other in zip(without, with_samples, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "samples"), [({"check_val_every_n_epoch": 2}, 1), ({"val_check_interval": 0.5}, 4)]
+)
+def test_it_is_validations_that_are_counted(tmp_path, capsys, arguments, samples):
+    fit(tmp_path, [SampleTexts(["the cat"], max_length=5, every_n_epochs=2)], **arguments)
+    assert capsys.readouterr().out.count("sample: ") == samples
+
+
+def test_counting_goes_on_with_a_checkpoint():
+    callback = SampleTexts(every_n_epochs=2)
+    callback.load_state_dict({"validations": 3})
+    assert callback.state_dict() == {"validations": 3}
 
 
 def test_unknown_words_of_a_prompt_are_found_before_training(tmp_path):

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 import seqmodels
+from seqmodels.callbacks.interrupt_checkpoint import InterruptCheckpoint
 from seqmodels.checkpoint_file import find_checkpoint, read_record
 from seqmodels.cli.arguments import put_together, take_apart
 
@@ -70,19 +71,42 @@ def test_a_test_adds_its_figures_to_the_run(command, runs):
     assert 0 <= results["test_accuracy"] <= 1
 
 
-def test_a_test_with_options_of_its_own_leaves_the_scores_of_the_run(command, runs):
+def test_a_test_with_options_of_its_own_leaves_the_scores_of_the_run(command, runs, folder):
     run = runs / "classifier" / "version_0"
     file = run / "results.json"
-    assert command("test", "--ckpt_path", run, "--trainer.limit_test_batches", 1).status == 0
+    assert command("test", "--ckpt_path", run).status == 0
     before = json.loads(file.read_text())
     before.pop("tests", None)  # of other tests in the same run
-    for options in (["--data.init_args.test", "train.tsv"], ["--data.batch_size=1"], ["--data.batch_size=1"]):
+    config = yaml.safe_load((folder / "classifier.yaml").read_text())
+    config["data"]["init_args"]["test"] = "train.tsv"
+    (folder / "other.yaml").write_text(yaml.safe_dump(config))
+    for options in (
+        ["--data.init_args.test", "train.tsv"],
+        ["--data.batch_size=1"],
+        ["--data.batch_size=1"],
+        ["--trainer.limit_test_batches", 1],
+        ["--config", "other.yaml", "--data.batch_size=1"],
+    ):
         assert command("test", "--ckpt_path", run, *options).status == 0
     after = json.loads(file.read_text())
     tests = after.pop("tests")
     assert after == before
-    assert {"--data.batch_size=1", "--data.init_args.test train.tsv"} <= set(tests)
+    known = {"--data.batch_size=1", "--data.init_args.test train.tsv", "--trainer.limit_test_batches 1"}
+    assert {*known, "--config other.yaml --data.batch_size=1"} <= set(tests)
     assert all(0 <= scores["test_accuracy"] <= 1 for scores in tests.values())
+
+
+def test_all_callbacks_have_seen_a_step_before_ctrl_c_breaks_off(command, folder, monkeypatch):
+    order = []
+
+    def remember(self, trainer, pl_module):
+        order.extend(type(callback).__name__ for callback in trainer.callbacks)
+
+    monkeypatch.setattr(InterruptCheckpoint, "on_fit_start", remember)
+    averaging = "seqmodels.callbacks.non_monotone_averaging.NonMonotoneAveraging"
+    result = command(*FIT, f"--trainer.callbacks+={averaging}", "--trainer.max_epochs=1")
+    assert result.status == 0, result.err
+    assert order.index("NonMonotoneAveraging") < order.index("InterruptCheckpoint")
 
 
 def test_validate(command, classifier):

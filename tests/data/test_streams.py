@@ -58,6 +58,23 @@ def test_windows_follow_one_another_and_only_the_first_begins_anew():
     assert all(batch.inputs["ids"].shape[1] == 4 for batch in found[:-1])
 
 
+@pytest.mark.parametrize("streams", [4, 5])
+def test_processes_weigh_as_many_steps_as_they_read(streams):
+    ids = corpus()
+    samplers = [
+        WindowSampler(ids.offsets, streams=streams, window=4, reset_at_documents=True, num_replicas=3, rank=rank)
+        for rank in range(3)
+    ]
+    weights = []
+    for shared in zip(*(batches(ids, sampler) for sampler in samplers), strict=True):
+        steps = [int(batch.lengths.sum()) for batch in shared]
+        assert [batch.weight for batch in shared] == pytest.approx([3 * count / sum(steps) for count in steps])
+        weights += [batch.weight for batch in shared]
+    assert 0 in weights
+    (alone,) = {batch.weight for batch in batches(ids, WindowSampler(ids.offsets, streams=streams, window=4))}
+    assert alone == 1
+
+
 def test_documents_begin_anew():
     ids = corpus()
     sampler = WindowSampler(ids.offsets, streams=2, window=4, reset_at_documents=True)
@@ -89,6 +106,14 @@ def test_random_windows_are_as_many_in_every_epoch_and_differ():
     assert len({tuple(row) for row in lengths}) == 3
     assert len(set(lengths[0])) > 5
     assert 25 < np.mean(lengths[0]) < 40
+
+
+def test_some_random_windows_are_half_as_long():
+    sampler = WindowSampler(np.array([0, 200_001]), streams=2, window=70, random_windows=True)
+    lengths = np.array([window.length for window in sampler])
+    assert 0.03 < (lengths < 53).mean() < 0.07
+    assert 4 < lengths[lengths >= 53].std() < 6
+    assert abs(lengths[lengths < 53][:-1].mean() - 35) < 4
 
 
 def test_goes_on_in_the_middle():

@@ -9,21 +9,26 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from seqmodels import SequencePairs, Translator
 
 
-def run(folder, devices):
+def start(folder, argument):
     script = Path(__file__).parent / "distributed.py"
     # a seed left by another test would be set again where processes start together, and only there
     inherited = {name: value for name, value in os.environ.items() if name != "PL_GLOBAL_SEED"}
-    done = subprocess.run(
-        [sys.executable, script, folder, str(devices)],
+    return subprocess.run(
+        [sys.executable, script, folder, str(argument)],
         capture_output=True,
         text=True,
         timeout=180,
         env={**inherited, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )
+
+
+def run(folder, devices):
+    done = start(folder, devices)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
 
@@ -39,10 +44,31 @@ def test_two_processes_score_as_one(toy, checkpoints):
         assert [strip(line) for line in files[0].splitlines()] == [strip(line) for line in files[1].splitlines()]
         assert len(files[0].splitlines()) == 11
     assert two["streams"] == pytest.approx(one["streams"], rel=1e-5)  # whole streams, the same whoever owns them
+    assert two["documents"] == pytest.approx(one["documents"], rel=1e-5)  # some of which end in one process first
+    assert one["resumed"]
+    assert two["resumed"]
     assert two["pairs"] == pytest.approx(one["pairs"], rel=1e-5)
     assert one["pairs"]["test_bleu"] > 0
     assert two["label"]["equal_weights"]
     assert two["label"]["finite"]
+
+
+def test_an_error_of_one_process_is_that_of_all(toy):
+    assert toy.data("label").given["train"]  # which are written
+    done = start(toy.folder, "error")
+    assert done.returncode != 0
+    assert "KeyError: 'one of them failed'" in done.stderr
+    assert "process 1 broke off after 3 steps, without the others; go on with the last checkpoint" in done.stderr
+    assert not list(toy.folder.rglob("interrupted.ckpt"))
+
+
+def test_ctrl_c_to_one_process_breaks_all_off_after_the_same_step(toy):
+    done = start(toy.folder, "interrupt")
+    (path,) = toy.folder.rglob("interrupted.ckpt")
+    assert f"broken off after 4 steps; go on with --ckpt_path {path}" in done.stderr
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint["global_step"] == 4
+    assert len(checkpoint["carried_state"]) == len(checkpoint["rng_state"]) == 2
 
 
 def write_pairs(toy):

@@ -220,6 +220,27 @@ class SaveAfter(Callback):
             trainer.save_checkpoint(self.path)
 
 
+class SaveAtStart(Callback):
+    """Saves a checkpoint before the first batch of a run, as a validation does that is repeated first."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def on_train_start(self, trainer, pl_module):
+        trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_a_checkpoint_before_the_first_batch_of_a_resumed_run_is_the_one_gone_on_from(corpus, accumulate, tmp_path):
+    first, second = tmp_path / "first.ckpt", tmp_path / "second.ckpt"
+    options = {"accumulate_grad_batches": accumulate, "enable_checkpointing": False}
+    losses = fit(corpus, tmp_path, callbacks=[SaveAfter(5, first)], **options)
+    torch.manual_seed(17)
+    fit(corpus, tmp_path, callbacks=[SaveAtStart(second)], ckpt_path=first, **options)
+    torch.manual_seed(18)
+    assert fit(corpus, tmp_path, callbacks=[], ckpt_path=second, **options) == losses[5:]
+
+
 @pytest.mark.parametrize("batches", [1, 5, 6, 13])
 def test_gradients_that_wait_for_their_step_are_in_the_checkpoint(corpus, batches, tmp_path):
     path = tmp_path / "middle.ckpt"
@@ -257,14 +278,19 @@ def test_a_checkpoint_of_a_step_broken_off_holds_the_state_before_it(corpus, who
     assert before == whole[1][:5]
 
 
-def test_carrying_helps_and_can_be_left_out(corpus):
+def test_carrying_helps_and_can_be_left_out(tmp_path):
+    """Each word follows from the two before it, of which a window of two steps shows one only half of the time."""
+    path = tmp_path / "cycle.txt"
+    path.write_text("one two one three two three " * 200)
     losses = {}
     for stateful in (None, False):
-        task = model(stateful=stateful)
-        run = trainer()
-        run.fit(task, datamodule=streams(corpus))
-        (losses[stateful],) = (run.test(task, datamodule=streams(corpus), verbose=False)[0]["test_loss"],)
-    assert losses[None] != losses[False]
+        task = model(stateful=stateful, optimizer=functools.partial(torch.optim.Adam, lr=0.03))
+        data = ContiguousStreams(train=str(path), test=str(path), batch_size=4, window=2, eval_window=2)
+        run = trainer(max_epochs=3)
+        run.fit(task, datamodule=data)
+        losses[stateful] = run.test(task, datamodule=data, verbose=False)[0]["test_loss"]
+    assert losses[None] < 0.1
+    assert losses[False] > 0.2
 
 
 def test_validation_has_a_state_of_its_own(corpus):
@@ -302,32 +328,90 @@ def test_units_do_not_depend_on_the_tokenizer(corpus):
     assert found["test_word_perplexity"] == pytest.approx(math.exp(nats / words), rel=1e-4)
 
 
-def test_accumulation_and_clipping_and_schedules_work(corpus):
+def test_accumulation_and_clipping_and_schedules_equal_a_loop_by_hand(corpus):
     task = model(
-        optimizer=functools.partial(torch.optim.Adam, lr=0.01),
+        optimizer=functools.partial(torch.optim.SGD, lr=2.0),
         lr_scheduler=functools.partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.5),
     )
     run = trainer(accumulate_grad_batches=2, gradient_clip_val=0.1, max_epochs=3)
     run.fit(task, datamodule=streams(corpus, random_windows=True))
-    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.01 * 0.5**3)
+    assert run.optimizers[0].param_groups[0]["lr"] == pytest.approx(2.0 * 0.5**3)
+
+    data = streams(corpus, random_windows=True)
+    data.setup("fit")
+    by_hand = model()
+    by_hand._build(data.schema)
+    network, loader = by_hand.network, data.train_dataloader()
+    for epoch in range(3):
+        loader.sampler.set_epoch(epoch)
+        batches, state = list(loader), None
+        for pair in (batches[n : n + 2] for n in range(0, len(batches), 2)):
+            network.zero_grad()
+            for batch in pair:
+                outputs, state = network.encode(batch, state)
+                (network.loss(outputs, batch) / 2).backward()
+                state = tuple(part.detach() for part in state)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 0.1)
+            rate = 2.0 * 0.5**epoch * sum(batch.length_ratio for batch in pair) / len(pair)
+            with torch.no_grad():
+                for parameter in network.parameters():
+                    parameter -= rate * parameter.grad
+    for found, wanted in zip(task.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+class Watching(torch.optim.SGD):
+    """Keeps the learning rate of each step."""
+
+    def step(self, closure=None):
+        result = super().step(closure)
+        self.rates = [*getattr(self, "rates", []), self.param_groups[0]["lr"]]
+        return result
 
 
 def test_the_learning_rate_follows_the_window(corpus):
-    rates = []
-
-    class Watching(torch.optim.SGD):
-        def step(self, closure=None):
-            result = super().step(closure)
-            rates.append(self.param_groups[0]["lr"])
-            return result
-
     task = model(optimizer=functools.partial(Watching, lr=0.5))
     run = trainer()
     data = streams(corpus, random_windows=True)
     run.fit(task, datamodule=data)
     sampler = data.sampler("train")
-    assert rates == pytest.approx([0.5 * window.length / 7 for window in sampler])
+    assert run.optimizers[0].rates == pytest.approx([0.5 * window.length / 7 for window in sampler])
     assert run.optimizers[0].param_groups[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize("batch", [3, 4, 5])
+def test_the_learning_rate_of_a_step_that_was_broken_off_is_that_of_its_windows(corpus, batch, tmp_path):
+    class Failing(Recorded):
+        def on_after_backward(self):
+            super().on_after_backward()
+            if len(self.seen) == batch + 1:
+                raise KeyError("killed")
+
+    rates = []
+    for task in (Failing, Recorded):
+        run = trainer(accumulate_grad_batches=3)
+        task = model(task, optimizer=functools.partial(Watching, lr=0.5))
+        if isinstance(task, Failing):
+            with pytest.raises(KeyError, match="killed"):
+                run.fit(task, datamodule=streams(corpus, random_windows=True))
+            run.save_checkpoint(tmp_path / "broken_off.ckpt")
+            run, task = trainer(accumulate_grad_batches=3), model(Recorded, optimizer=task.optimizer_factory)
+            run.fit(task, datamodule=streams(corpus, random_windows=True), ckpt_path=tmp_path / "broken_off.ckpt")
+        else:
+            run.fit(task, datamodule=streams(corpus, random_windows=True))
+        rates.append(run.optimizers[0].rates)
+    assert len(rates[1]) - len(rates[0]) == 1  # the first step was taken before
+    if batch == 3:  # no batch of the step waits: all three are read again
+        assert rates[0] == pytest.approx(rates[1][1:])
+    windows = [window.length / 7 for window in streams_of(corpus)]
+    steps = [windows[first : first + 3] for first in range(0, len(windows), 3)]
+    assert rates[1] == pytest.approx([0.5 * sum(step) / len(step) for step in steps])
+
+
+def streams_of(corpus):
+    data = streams(corpus, random_windows=True)
+    data.setup("fit")
+    return data.sampler("train")
 
 
 def test_sentences_are_scored_as_they_are_predicted(corpus, tmp_path):
@@ -397,7 +481,29 @@ def test_dynamic_evaluation_learns_from_what_it_has_scored_and_forgets_it(corpus
     )  # scored, then learnt
 
 
+def test_a_test_that_was_broken_off_leaves_nothing_learnt_to_the_next(corpus):
+    task = model(dynamic_evaluation={"lr": 1.0})
+    trainer().fit(task, datamodule=streams(corpus))
+    whole = trainer().test(task, datamodule=streams(corpus), verbose=False)[0]
+
+    class Breaking(Callback):
+        def on_test_batch_end(self, *arguments):
+            raise KeyError("broken")
+
+    with pytest.raises(KeyError, match="broken"):
+        trainer(callbacks=[Breaking()]).test(task, datamodule=streams(corpus), verbose=False)
+    assert trainer().test(task, datamodule=streams(corpus), verbose=False)[0] == whole
+
+
 # What cannot be
+
+
+def test_state_of_other_processes_is_not_taken(corpus, whole, tmp_path):
+    checkpoint = torch.load(whole[0] / "step=4.ckpt", weights_only=True)
+    checkpoint["carried_state"] *= 2
+    torch.save(checkpoint, tmp_path / "two.ckpt")
+    with pytest.warns(UserWarning, match="is that of 2 processes, whose streams are not those of 1; it begins anew"):
+        fit(corpus, tmp_path, ckpt_path=tmp_path / "two.ckpt")
 
 
 def test_an_encoder_that_reads_the_future_is_refused(corpus):

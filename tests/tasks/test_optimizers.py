@@ -231,3 +231,14 @@ def test_the_default_of_the_signature_is_the_one_that_is_recorded(task):
     recorded = from_record(task().arguments["optimizer"])([torch.nn.Parameter(torch.zeros(2))])
     assert type(made) is type(recorded)
     assert made.defaults == recorded.defaults
+
+
+def test_a_training_bounded_by_time_alone_has_no_length_to_fall_over(toy):
+    bounded = {"max_epochs": -1, "max_time": {"seconds": 1}}
+    task = toy.task("label", lr_scheduler=functools.partial(WarmupCosine, warmup_steps=2))
+    with pytest.raises(ConfigurationError, match=r"WarmupCosine falls over the whole training, which has no end"):
+        toy.trainer(**bounded).fit(task, datamodule=toy.data("label"))
+    rates = Rates()
+    task = toy.task("label", lr_scheduler=functools.partial(WarmupConstant, warmup_steps=2))
+    toy.trainer(**bounded, callbacks=[rates.callback]).fit(task, datamodule=toy.data("label"))
+    assert rates.rates[2:] == pytest.approx([1e-3] * len(rates.rates[2:]))
