@@ -223,7 +223,7 @@ def format_row(recipe: Results) -> str:
     minutes = f"{statistics.mean(run['fit_seconds'] for run in runs) / 60:.1f}"
     if all("cpu_seconds" in run for run in runs):
         minutes += f" ({statistics.mean(run['cpu_seconds'] for run in runs) / 60:.1f})"
-    speed = statistics.mean(run["tokens_per_second"] or 0 for run in runs)
+    speeds = [run["tokens_per_second"] for run in runs if run["tokens_per_second"]]
     memory = max(run["peak_memory_mib"] for run in runs)
     cells = [
         f"[{Path(recipe['recipe']).stem}]({recipe['recipe']}){format_options(runs)}",
@@ -232,7 +232,7 @@ def format_row(recipe: Results) -> str:
         count,
         f"{parameters:,}",
         minutes,
-        f"{speed:,.0f}",
+        f"{statistics.mean(speeds):,.0f}" if speeds else "–",
         f"{memory:,}",
     ]
     return f"| {' | '.join(cells)} |"

@@ -55,6 +55,7 @@ def test_it_runs(path: Path, runs: Path) -> None:
         ["fit", "--config", str(path), f"--trainer.default_root_dir={runs}", "--trainer.max_epochs=1", *arguments]
     )
     assert status == 0
-    assert (folder / "checkpoints" / "best.ckpt").exists()
+    validates = "\n    validation" in text
+    assert (folder / "checkpoints" / ("best.ckpt" if validates else "last.ckpt")).exists()
     assert main(["test", "--ckpt_path", str(folder), *arguments]) == 0
     assert '"test_' in (folder / "results.json").read_text()

@@ -83,7 +83,7 @@ class RunReport(Callback):
                 "cpu_seconds": round(time.process_time() - self._cpu_begin, 1),  # of all threads of this process
                 "tokens_per_second": round(int(self._tokens) / self._step_seconds) if self._step_seconds else None,
                 "peak_memory_mib": round(_peak_memory_mib()),
-                "monitor": getattr(checkpoint, "monitor", None),
+                "monitor": getattr(checkpoint, "monitor", None) or getattr(pl_module, "monitor", None),
                 "best_score": None if score is None else float(score),
                 "best_checkpoint": str(getattr(checkpoint, "best_model_path", "")) or None,
                 "machine": machine(),

@@ -92,6 +92,14 @@ def test_options_of_a_run_stand_in_the_table(script: ModuleType, given: Namespac
     assert "| [recipe](configs/tagging/recipe.yaml) with `--trainer.max_epochs=1` | f1 |" in table
 
 
+def test_a_speed_that_was_not_measured_is_a_dash(script: ModuleType, given: Namespace) -> None:
+    script.reproduce(CONFIG, script.runs_of([1], None), None, given, FakeRunner())
+    (recipe,) = script.read_results(given.results)
+    assert " | 20,000 | " in script.format_row(recipe)
+    recipe["runs"][0]["tokens_per_second"] = None
+    assert " | – | " in script.format_row(recipe)
+
+
 def test_a_finished_run_is_not_repeated(script: ModuleType, given: Namespace) -> None:
     script.reproduce(CONFIG, script.runs_of([1], None), None, given, FakeRunner())
     runner = FakeRunner()
