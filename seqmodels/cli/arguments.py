@@ -35,6 +35,7 @@ KEYS_OF = {
     "test": ("verbose",),
     "predict": ("return_predictions", "output", "format"),
 }
+SPLIT_OF = {"validate": "validation", "test": "test", "predict": "predict"}
 OPTIONS_OF = {"predict": ("input",), "fit": ("dry_run",)}
 
 
@@ -191,7 +192,7 @@ def put_together(command: str, parts: Arguments, record: Mapping[str, Any] | Non
     """Returns the arguments for the parser, the strongest last; see the module's docstring."""
     configs = [["--config", config] for config in parts.configs]
     if record is not None:
-        data = [] if record["data"] is None else [_as_config({"data": record["data"]})]
+        data = [] if record["data"] is None else [_as_config({"data": _without_other_splits(command, parts, record)})]
         configs = [*data, *configs, _as_config({"model": record["model"]})]
     checkpoint = ["--ckpt_path", parts.ckpt_path] if parts.ckpt_path else []
     plugins = [f"--plugins={parts.plugins}"] if parts.plugins else []
@@ -204,6 +205,21 @@ def put_together(command: str, parts: Arguments, record: Mapping[str, Any] | Non
         *dry,
         *parts.options,
     ]
+
+
+def _without_other_splits(command: str, parts: Arguments, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the checkpoint's data without splits that the command does not read, if they are of another reader."""
+    given: dict[str, Any] = record["data"]
+    arguments = dict(given["init_args"])
+    if command == "fit" or not parts.where("data.reader"):
+        return given
+    needed = {SPLIT_OF[command]}
+    if command != "predict" and arguments.get(SPLIT_OF[command]) is None:
+        needed.add("train")  # of which it is a part
+    for split in {"train", "validation", "test"} - needed:
+        if isinstance(arguments.get(split), dict):
+            arguments[split] = None
+    return {**given, "init_args": arguments}
 
 
 def _as_config(values: dict[str, Any]) -> list[str]:

@@ -45,10 +45,12 @@ class ContiguousStreams(Corpus):
             window. More are faster, but each begins without a past.
         test_batch_size: streams of test; 1 reads it as one text.
         eval_window: steps of a window in evaluation, where the carried state makes the result the same for all.
-        validation_fraction: this fraction of the training texts becomes the validation data where none is given.
-        test_fraction: this fraction of the training texts becomes the test data where none is given.
+        validation_fraction: this fraction of the training texts becomes the validation data where none is given: the
+            last ones, for the corpus runs on from text to text.
+        test_fraction: this fraction of the training texts becomes the test data where none is given: the last ones,
+            behind those of validation.
         num_workers: processes that fill batches; 0, in this one, is fastest for text.
-        seed: of random windows and of fractions.
+        seed: of random windows.
         cache_dir: where texts are kept once read; None for `$SEQMODELS_CACHE` or `~/.cache/seqmodels`.
 
     Raises:

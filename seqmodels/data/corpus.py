@@ -14,13 +14,14 @@ from seqmodels.data.encoded import Encoded
 from seqmodels.data.loader import BatchDataset, SequenceLoader, SteadyLoader, evaluation_loader
 from seqmodels.data.next_step import Units, build_next_step_schema, count_units, to_next_step
 from seqmodels.data.partition import Partition
+from seqmodels.data.ragged import Array
 from seqmodels.data.schema import Schema
 from seqmodels.data.splits import Split, Splits
 from seqmodels.data.statistics import DataStatistics
 from seqmodels.data.store import EncodedSplit, Examples, encode_split
 from seqmodels.errors import CheckpointError
 
-PREDICT_BATCH_SIZE = 64
+PREDICT_TOKENS = 16_384  # padded steps of a batch, unless a single row is longer
 
 
 class Corpus(SequenceDataModule):
@@ -42,11 +43,12 @@ class Corpus(SequenceDataModule):
                 validation_fraction=arguments["validation_fraction"],
                 test_fraction=arguments["test_fraction"],
                 seed=arguments["seed"],
+                contiguous=self.streams,
             ),
             cache_dir=arguments["cache_dir"],
         )
         super().__init__(arguments, splits)
-        self._units: dict[Split, Units | None] = {}
+        self._units: dict[Split, tuple[EncodedSplit, Units | None]] = {}  # with the columns that they are of
 
     # What a subclass says
 
@@ -89,17 +91,23 @@ class Corpus(SequenceDataModule):
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Returns the loader of sequences to score, each by itself: `Batch.rows` tells their places."""
         encoded = self._encoded["predict"].encoded
-        sampler = BucketSampler(encoded.steps().lengths(), batch_size=PREDICT_BATCH_SIZE)
+        sampler = self.predict_sampler(encoded.steps().lengths())
         return evaluation_loader(BatchDataset(encoded), sampler, self.num_workers)
+
+    def predict_sampler(self, lengths: Array) -> BucketSampler:
+        """Returns the batches of sequences to score, of which `lengths` (rows,) are the steps."""
+        return BucketSampler(lengths, max_tokens=PREDICT_TOKENS)
 
     # What people, tasks and writers ask for
 
     def units(self, split: Split) -> Units | None:
         """Returns how many tokens, words and characters of a split are predicted; None for features."""
-        if split not in self._units:
-            steps = self._encoded[split].encoded.steps()
-            self._units[split] = count_units(self.examples(split), len(steps.values))
-        return self._units[split]
+        encoded, units = self._units.get(split, (None, None))
+        if encoded is not self._encoded[split]:
+            encoded = self._encoded[split]
+            units = count_units(self.examples(split), len(encoded.encoded.steps().values))
+            self._units[split] = encoded, units
+        return units
 
     def statistics(self) -> list[DataStatistics]:
         """Measures each split that `setup` has encoded."""

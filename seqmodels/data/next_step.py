@@ -11,15 +11,18 @@ import numpy as np
 from seqmodels.data.encoded import Encoded
 from seqmodels.data.ragged import Array, Ragged
 from seqmodels.data.readers import Example
-from seqmodels.data.schema import FeatureInput, Schema, build_schema
+from seqmodels.data.schema import ExampleError, FeatureInput, Schema, build_schema
 from seqmodels.data.tokenizers import Tokenizer
-from seqmodels.errors import ConfigurationError, DataError
+from seqmodels.errors import ConfigurationError
 from seqmodels.registry import Spec
 
 
 @dataclass(frozen=True)
 class Units:
     """How large a text is, so that a loss in nats can be put in terms that do not depend on the tokenizer.
+
+    An unknown word counts with all its characters, of which the model predicts no more than that it is unknown: such
+    terms compare vocabularies that leave out equally much.
 
     Attributes:
         tokens: tokens that are predicted, the ends of texts among them.
@@ -37,7 +40,7 @@ def build_next_step_schema(examples: Iterable[Example], *, inputs: str, tokenize
 
     Raises:
         ConfigurationError: the tokenizer has no token for the end of a text.
-        DataError: there are no examples, or features that are neither 0 nor 1.
+        DataError: there are no examples.
     """
     schema = build_schema(examples, inputs=inputs, target=None, tokenizer=tokenizer)
     if schema.features is not None:
@@ -74,7 +77,7 @@ def to_next_step(encoded: Encoded, schema: Schema) -> Encoded:
     each frame from a frame of zeros and those before it.
 
     Raises:
-        DataError: a feature is neither 0 nor 1.
+        ExampleError: a feature is neither 0 nor 1; it knows its row, but not the example.
     """
     if schema.tokens is not None:
         assert encoded.ids is not None
@@ -85,9 +88,10 @@ def to_next_step(encoded: Encoded, schema: Schema) -> Encoded:
     wrong = ((frames.values != 0) & (frames.values != 1)).any(axis=1)
     if wrong.any():
         row = int(np.searchsorted(frames.offsets, int(wrong.argmax()), side="right")) - 1
-        raise DataError(
-            f"example {row + 1}: expected frames of 0 and 1 (a note sounds or not), found other numbers; "
-            f"a model of sequences of real numbers is a forecaster"
+        raise ExampleError(
+            *(Example(), row),
+            "expected frames of 0 and 1 (a note sounds or not), found other numbers; a model of sequences of real "
+            "numbers is a forecaster",
         )
     shifted = np.zeros_like(frames.values)
     shifted[1:] = frames.values[:-1]

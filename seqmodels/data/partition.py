@@ -19,6 +19,8 @@ class Partition:
         folds: number of parts of equal size, of which one is for test; None for none.
         fold: which of them, from 0.
         seed: of the choice.
+        contiguous: whether validation and test are the last rows, in this order, rather than some of all; not with
+            folds. Rows that follow from one another stay together then.
 
     Raises:
         ConfigurationError: a fraction or fold is out of range, or they do not fit one another.
@@ -32,6 +34,7 @@ class Partition:
         folds: int | None = None,
         fold: int = 0,
         seed: int = 0,
+        contiguous: bool = False,
     ) -> None:
         self.fractions = {"test": test_fraction, "validation": validation_fraction}
         for split, fraction in self.fractions.items():
@@ -50,6 +53,7 @@ class Partition:
         self.folds = folds
         self.fold = fold
         self.seed = seed
+        self.contiguous = contiguous
 
     def makes(self, split: str) -> bool:
         """Tells whether "validation" or "test" rows are taken from the training rows."""
@@ -69,11 +73,11 @@ class Partition:
             fold_of_row = self._deal(count, labels, random)
             parts["test"], left = left[fold_of_row == self.fold], left[fold_of_row != self.fold]
         available = len(left)
-        left = random.permutation(left)
+        left = left if self.contiguous else random.permutation(left)
         for split, fraction in self.fractions.items():
             if fraction is not None:
                 size = max(1, round(fraction * available))
-                parts[split], left = left[:size], left[size:]
+                parts[split], left = (left[-size:], left[:-size]) if self.contiguous else (left[:size], left[size:])
         parts["train"] = left
         return {split: np.sort(part) for split, part in parts.items()}
 

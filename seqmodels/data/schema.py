@@ -119,7 +119,7 @@ class Schema:
         pretokenized: whether the inputs are words, kept word for word, rather than raw text.
         target_tokens: how the text to be written becomes ids and back, where the target is a text; the same object as
             `tokens` where source and target share a vocabulary.
-        framed: whether a pretrained tokenizer puts its own special tokens (`[CLS]` ... `[SEP]`) around a raw text.
+        framed: whether a pretrained tokenizer puts its own special tokens (`[CLS]` ... `[SEP]`) around an input.
     """
 
     tokens: TokenInput | None
@@ -206,7 +206,7 @@ class Schema:
         starts = None
         if self.pretokenized:
             words = [_words(example, number) for number, example in enumerate(examples, first)]
-            ids, starts = tokenizer.encode_words(words)
+            ids, starts = tokenizer.encode_words(words, special=self.framed)
         else:
             texts = [_value(example, "text", number) for number, example in enumerate(examples, first)]
             ids = tokenizer.encode_texts(texts, special=self.framed)

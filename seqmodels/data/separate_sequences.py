@@ -12,6 +12,7 @@ from seqmodels.data.corpus import Corpus
 from seqmodels.data.encoded import Encoded
 from seqmodels.data.loader import BatchDataset, SequenceLoader, evaluation_loader
 from seqmodels.data.next_step import to_next_step
+from seqmodels.data.ragged import Array
 from seqmodels.data.schema import Schema
 from seqmodels.data.splits import Split
 from seqmodels.data.statistics import DataStatistics, describe
@@ -93,6 +94,10 @@ class SeparateSequences(Corpus):
             shuffle=split == "train",
             seed=self.seed,
         )
+
+    def predict_sampler(self, lengths: Array) -> BucketSampler:
+        """Returns the batches of sequences to score: as large as those of training."""
+        return BucketSampler(lengths, batch_size=self.batch_size, max_tokens=self.max_tokens)
 
     def measure(self, split: Split) -> DataStatistics:
         """Measures a split."""

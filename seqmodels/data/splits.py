@@ -123,9 +123,15 @@ class Splits:
                 raise ConfigurationError(f"{split}: expected `path` among its keys, got: {', '.join(others) or 'none'}")
             spec |= others
             given = given["path"]
-        reader_registry.check(spec)
+        try:
+            reader_registry.check(spec)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{split}: {error}" if isinstance(self.given[split], Mapping) else error) from None
         paths = [] if given is None else [given] if isinstance(given, (str, os.PathLike)) else list(given)
-        return [os.fspath(path) for path in paths], spec
+        names = [os.fspath(path) for path in paths]
+        if "-" in names and (split != "predict" or len(names) > 1):
+            raise ConfigurationError(f"{split}: - is standard input, which serves for predict alone; name a file")
+        return names, spec
 
     def _read(self, split: Split) -> Examples:
         paths, spec = self._sources(split)

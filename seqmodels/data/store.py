@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import datasets
 
 CHUNK_ROWS = 1000
-CHUNK_STEPS = 200_000  # feature sequences are long, and a chunk is in memory as Python objects
+CHUNK_STEPS = 200_000  # some sequences are long, and a chunk is in memory as Python objects
+CHUNK_BYTES = 2**24  # of Arrow, read at once
 IN_MEMORY = 16 * 2**20  # bytes of encoded columns, beyond which they go to files
 
 Convert = Callable[[Example], Example]
@@ -68,12 +69,12 @@ class Examples:
             yield from chunk
 
     def chunks(self, rows: int = CHUNK_ROWS) -> Iterator[list[Example]]:
-        """Yields lists of up to `rows` examples."""
-        for columns in self.dataset.iter(batch_size=rows):
-            yield [
-                _without_nulls(dict(zip(columns, values, strict=True)))
-                for values in zip(*columns.values(), strict=True)
-            ]
+        """Yields lists of up to `rows` examples, of fewer where they are long."""
+        table = self.dataset.data
+        at_once = max(1, min(rows, CHUNK_BYTES * table.num_rows // max(1, table.nbytes)))
+        for columns in self.dataset.iter(batch_size=at_once):
+            values = zip(*columns.values(), strict=True)
+            yield from _chunks(_without_nulls(dict(zip(columns, row, strict=True))) for row in values)
 
     def column(self, key: str) -> list[Any]:
         """Returns one key of all examples; reads no other."""
@@ -149,7 +150,13 @@ def load_examples(
                 _write(examples, stored, _columns(reader, targets), path)
             except DataError as error:
                 raise DataError(str(error).replace(path, name)) from error
-        parts.append(datasets.Dataset.from_file(str(stored)))
+        try:
+            parts.append(datasets.Dataset.from_file(str(stored)))
+        except OSError as error:
+            raise DataError(
+                f"{stored}: cannot be read: {error.strerror or error}; name a folder for examples by the environment "
+                f"variable SEQMODELS_CACHE"
+            ) from error
     joined = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
     return Examples(joined, ", ".join(names), sizes=list(zip(names, map(len, parts), strict=True)))
 
@@ -175,11 +182,23 @@ def _fingerprint(reader: Reader, reader_spec: Spec, path: str, options: str) -> 
     else:
         files = reader.files(resolved)
         stamps = [(str(file.absolute()), *_stamp(file)) if file.exists() else (str(file),) for file in files]
-    source = inspect.getsourcefile(type(reader))
-    code = (type(reader).__module__, type(reader).__qualname__, *(_stamp(Path(source)) if source else ()))
-    facts = [reader_spec, options, stamps, code, _version("seqmodels"), _version("datasets"), sys.version]
+    versions = _version("seqmodels"), _version("datasets"), sys.version
+    facts = [reader_spec, options, stamps, _code(type(reader)), versions]
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def _code(reader: type[Reader]) -> tuple[Any, ...]:
+    """Returns what changes with the code of a reader: the stamps of its files, those of its bases and of this package's
+    readers; of a class without a file, as in a notebook, the class itself in this process."""
+    files = set(Path(__file__).parent.glob("readers/*.py"))
+    name = (reader.__module__, reader.__qualname__)
+    for base in reader.__mro__[:-1]:
+        try:
+            files.add(Path(inspect.getsourcefile(base) or ""))
+        except (OSError, TypeError):
+            return (*name, os.getpid(), id(reader))
+    return (*name, *((str(file), *_stamp(file)) for file in sorted(files)))
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -218,6 +237,9 @@ def _write(examples: Iterable[Example], stored: Path, columns: Any, origin: str)
         stored.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=stored.parent, prefix=stored.stem, suffix=".partial")
         os.close(handle)
+        umask = os.umask(0)  # which can only be read by setting it
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)  # others may share the cache
         with pyarrow.OSFile(partial, "wb") as sink, pyarrow.ipc.new_stream(sink, columns) as stream:
             for chunk in _chunks(examples):
                 stream.write_batch(pyarrow.RecordBatch.from_pylist(chunk, schema=columns))
@@ -242,7 +264,7 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
     for example in examples:
         chunk.append(example)
         steps += len(example.get("features") or example.get("tokens") or ())
-        steps += (len(example.get("text", "")) + len(example.get("target_text", ""))) // 8
+        steps += (len(example.get("text", "")) + len(example.get("target_text", ""))) // 2
         if len(chunk) == CHUNK_ROWS or steps > CHUNK_STEPS:
             yield chunk
             chunk, steps = [], 0
@@ -323,7 +345,11 @@ def encode_split(
             unknown_target_tokens += int(np.count_nonzero(encoded.target_ids.values == unknown_id))
         if encoded.characters is not None:
             unknown_characters += int(np.count_nonzero(encoded.characters.values == 1))
-        columns.append(encoded if rewrite is None else rewrite(encoded, schema))
+        try:
+            columns.append(encoded if rewrite is None else rewrite(encoded, schema))
+        except ExampleError as error:
+            found = ExampleError(chunk[error.row], number + error.row, error.problem)
+            raise examples.located(found) from error
         number += len(chunk)
     return EncodedSplit(
         *(columns.finish(), unknown_tokens, unknown_characters, unseen, truncated, unknown_target_tokens),

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from seqmodels.data.tokenizers import NORMALIZERS, SPECIAL_TOKENS, UNK_TOKEN, Tokenizer
+from seqmodels.data.tokenizers import NORMALIZERS, SPECIAL_TOKENS, UNK_TOKEN, Tokenizer, slices
 from seqmodels.data.truecasing import Truecaser
 from seqmodels.errors import ConfigurationError, DataError
 from seqmodels.registry import Registry, Spec
@@ -110,7 +110,8 @@ class WordTrainer(TokenizerTrainer):
             cut = pre_tokenizers.Split(Regex(_WORD_OR_PUNCTUATION), "removed", invert=True)
         if words is None:
             normalized = _normalized(texts or (), self.normalization)
-            words = ([word for word, _ in cut.pre_tokenize_str(text)] for text in normalized)
+            parts = itertools.chain.from_iterable(map(slices, normalized))
+            words = ([word for word, _ in cut.pre_tokenize_str(part)] for part in parts)
         counts = Counter(itertools.chain.from_iterable(words))
         return _most_frequent(
             *("word", counts, normalizer, cut, self.min_count, self.max_size),
@@ -341,7 +342,8 @@ def _truecased(
 
 
 def _as_texts(texts: Iterable[str] | None, words: Iterable[Sequence[str]] | None) -> Iterator[str]:
-    return iter(texts) if texts is not None else (" ".join(row) for row in words or ())
+    rows = texts if texts is not None else (" ".join(row) for row in words or ())
+    return itertools.chain.from_iterable(map(slices, rows))
 
 
 def _most_frequent(

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import tokenizers
@@ -15,6 +17,8 @@ from seqmodels.data.truecasing import Truecaser
 from seqmodels.errors import CheckpointError, DataError
 
 PAD_TOKEN, UNK_TOKEN, BOS_TOKEN, EOS_TOKEN = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+LONG_TEXT = 2**18  # characters, beyond which a text is encoded by parts: a token takes a hundred bytes meanwhile
+_BETWEEN_WORDS = re.compile(r"(?<=\S)[ \n](?=\S)")
 NORMALIZERS: dict[str, Any] = {"nfc": normalizers.NFC(), "nfkc": normalizers.NFKC()}
 
 
@@ -78,21 +82,39 @@ class Tokenizer:
             DataError: a text is no valid Unicode.
         """
         try:
+            if self.kind == "character":
+                return [self._ids_of_characters(text) for text in texts]
+            if self.truecaser is None and self.kind != "pretrained" and max(map(len, texts), default=0) > LONG_TEXT:
+                return [list(chain.from_iterable(map(self._ids_of_slice, slices(text)))) for text in texts]
             encodings = self._backend.encode_batch_fast(self._truecased(texts), add_special_tokens=special)
-        except TypeError as error:
+        except (TypeError, UnicodeEncodeError) as error:
             raise _invalid(texts, error) from error
         rows = [encoding.ids for encoding in encodings]
         return rows if self.kind == "pretrained" else [self._without_reserved(row) for row in rows]
 
-    def encode_words(self, words: Sequence[Sequence[str]]) -> tuple[list[list[int]], list[list[int]] | None]:
+    def _ids_of_slice(self, text: str) -> list[int]:
+        (encoding,) = self._backend.encode_batch_fast([text])
+        return self._without_reserved(encoding.ids)
+
+    def _ids_of_characters(self, text: str) -> list[int]:
+        """Returns the id of each character: looked up here, since the backend keeps a string for each token."""
+        text.encode()  # which finds halves of characters
+        normalizer, ids, unknown = self._backend.normalizer, self._id_of_surface, self.unk_id
+        characters = text if normalizer is None else normalizer.normalize_str(text)
+        return [ids.get(character, unknown) for character in characters]
+
+    def encode_words(
+        self, words: Sequence[Sequence[str]], *, special: bool = True
+    ) -> tuple[list[list[int]], list[list[int]] | None]:
         """Returns the ids of pretokenised rows, and for each row the index of each word's first piece.
 
         A word tokenizer gives each word exactly one id, and None for the indices. Every other kind gives each word
-        at least one piece (`unk_id` for a word that has none, such as an empty one).
+        at least one piece (`unk_id` for a word that has none, such as an empty one). As to `special`, see
+        `encode_texts`.
         """
         if self.kind == "word":
             return [self._encode_row(row) for row in words], None
-        encoded = self._encode_characters(words) if self.kind == "character" else self._encode_pieces(words)
+        encoded = self._encode_characters(words) if self.kind == "character" else self._encode_pieces(words, special)
         return [ids for ids, _ in encoded], [starts for _, starts in encoded]
 
     def split(self, texts: Sequence[str]) -> list[list[str]]:
@@ -216,12 +238,12 @@ class Tokenizer:
             encoded.append((ids, starts))
         return encoded
 
-    def _encode_pieces(self, words: Sequence[Sequence[str]]) -> list[tuple[list[int], list[int]]]:
+    def _encode_pieces(self, words: Sequence[Sequence[str]], special: bool) -> list[tuple[list[int], list[int]]]:
         if self.joins_words_by_space:
             rows = [[f" {word}" if index and word else word for index, word in enumerate(row)] for row in words]
         else:
             rows = [list(row) for row in words]
-        encodings = self._backend.encode_batch(rows, is_pretokenized=True)
+        encodings = self._backend.encode_batch(rows, is_pretokenized=True, add_special_tokens=special)
         return [self._with_starts(encoding, len(row)) for encoding, row in zip(encodings, rows, strict=True)]
 
     def _with_starts(self, encoding: Any, num_words: int) -> tuple[list[int], list[int]]:
@@ -243,7 +265,21 @@ class Tokenizer:
             ids.append(self.unk_id)
 
 
-def _invalid(texts: Sequence[str], error: TypeError) -> DataError:
+def slices(text: str) -> Iterator[str]:
+    """Yields the parts of a text, each of about `LONG_TEXT` characters, cut where every tokenizer of words or of pieces
+    cuts: before a single space or line end between two words. What is encoded of each is what is encoded of the whole.
+    """
+    begin = 0
+    while len(text) - begin > LONG_TEXT:
+        cut = _BETWEEN_WORDS.search(text, begin + LONG_TEXT)
+        if cut is None:
+            break
+        yield text[begin : cut.start()]
+        begin = cut.start()
+    yield text[begin:]
+
+
+def _invalid(texts: Sequence[str], error: Exception) -> DataError:
     """Returns what is wrong with the first of the texts that cannot be encoded."""
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):

@@ -34,6 +34,25 @@ def test_json_lines_in_the_order_of_the_input(command, classifier, texts):
     assert all(sum(row["probabilities"].values()) == pytest.approx(1, abs=1e-5) for row in rows)
 
 
+def test_another_reader_than_that_of_training_whose_splits_have_arguments(command, folder):
+    (folder / "book.txt").write_text("good film bad film fine film\n" * 30)
+    train = "{path: book.txt, end: 0.8}"
+    options = ["--data", "ContiguousStreams", "--data.reader", "documents", "--data.tokenizer", "character"]
+    options += ["--data.batch_size=2", "--data.window=5", "--model.encoder", "{name: gru, hidden_size: 7}"]
+    fitted = command(
+        *("fit", "--model", "LanguageModel", *options, "--data.train", train, "--trainer.max_epochs=1"),
+        *("--data.test", "{path: book.txt, begin: 0.8}", "--trainer.accelerator=cpu"),
+    )
+    assert fitted.status == 0, fitted.err
+    run = "runs/LanguageModel/version_0"
+    (folder / "new.txt").write_text("good film\nbad\n")
+    result = command("predict", "--ckpt_path", run, "--data.reader", "text", "--input", "new.txt")
+    assert result.status == 0, result.err
+    assert [json.loads(line)["text"] for line in result.out.splitlines()] == ["good film", "bad"]
+    result = command("test", "--ckpt_path", run, "--data.reader", "text", "--data.test", "new.txt")
+    assert result.status == 0, result.err
+
+
 def test_the_reader_of_training_without_labels(command, folder, classifier):
     (folder / "new.tsv").write_text("text\ngood film\nbad\n")
     result = command("predict", "--ckpt_path", classifier, "--input", "new.tsv")

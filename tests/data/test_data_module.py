@@ -369,7 +369,7 @@ def test_predicts_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_empty_standard_input_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     data = labelled(tmp_path)
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"^standard input: holds no examples"):
         data.setup("predict")
 
 
@@ -453,7 +453,9 @@ def test_lightning_leaves_evaluation_batches_alone(tmp_path: Path):
         ({"tag_scheme": "bio"}, "tag_scheme: bio rewrites tags, but the reader gives label"),
         ({"reader": "cvs"}, r"unknown reader 'cvs'.*did you mean 'csv'\?"),
         ({"reader": READER | {"txet": 1}}, r"has no argument 'txet' \(did you mean 'text'\?\)"),
-        ({"train": {"path": "x", "txet": "y"}}, r"has no argument 'txet' \(did you mean 'text'\?\)"),
+        ({"train": {"path": "x", "txet": "y"}}, r"^train: reader .* has no argument 'txet' \(did you mean 'text'\?\)"),
+        ({"test": "-"}, "test: - is standard input, which serves for predict alone; name a file"),
+        ({"train": ["-", "x"]}, "train: - is standard input, which serves for predict alone"),
         ({"train": {"text": "y"}}, "train: expected `path` among its keys, got: text"),
         ({"tokenizer": "wrod"}, r"unknown tokenizer 'wrod'.*did you mean 'word'\?"),
         ({"tokenizer": {"name": "word", "min_conut": 1}}, "has no argument 'min_conut'"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from seqmodels.data.encoded import Encoded
+from seqmodels.data.next_step import build_next_step_schema, to_next_step
 from seqmodels.data.ragged import Ragged
 from seqmodels.data.readers import Example, Reader, create_reader
 from seqmodels.data.schema import build_schema
@@ -269,6 +271,76 @@ def test_an_example_that_does_not_fit_is_named_with_its_path(tmp_path: Path):
     schema = build_schema(examples.select(range(5)), inputs="features", target="label")
     with pytest.raises(DataError, match=r"rows\.ts: example 1004: expected 2 features a step, as in training, got 3"):
         encode_split(examples, schema)
+
+
+def test_what_a_rewriting_refuses_is_named_with_its_path(tmp_path: Path):
+    class Frames(Counting):
+        inputs, targets = "features", None
+
+        def read(self, path: Path, *, targets: bool = True) -> Iterator[Example]:
+            for number in range(CHUNK_ROWS + 5):
+                yield {"features": [[1.0, 0.5 if number == CHUNK_ROWS + 3 else 0.0]]}
+
+    examples = stored(Frames(1), "rows.ts", tmp_path)
+    schema = build_next_step_schema(examples, inputs="features", tokenizer="word")
+    with pytest.raises(DataError, match=r"rows\.ts: example 1004: expected frames of 0 and 1 .* is a forecaster"):
+        encode_split(examples, schema, targets=False, rewrite=to_next_step)
+
+
+def test_long_examples_are_read_few_at_once(tmp_path: Path):
+    class Long(Counting):
+        inputs, targets = "text", None
+
+        def read(self, path: Path, *, targets: bool = True) -> Iterator[Example]:
+            yield from ({"text": chr(97 + number) * 300_000} for number in range(7))
+
+    examples = stored(Long(1), "long", tmp_path)
+    assert [len(chunk) for chunk in examples.chunks()] == [2, 2, 2, 1]
+    assert [example["text"][0] for example in examples] == list("abcdefg")
+
+
+def test_others_may_read_what_was_stored(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        stored(Counting(3), "x", tmp_path)
+    finally:
+        os.umask(before)
+    (path,) = (tmp_path / "examples").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_was_stored_and_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("datasets.Dataset.from_file", refuse)
+    with pytest.raises(DataError, match=r"\.arrow: cannot be read: Permission denied; name a folder .*SEQMODELS_CACHE"):
+        stored(Counting(3), "x", tmp_path)
+
+
+def test_reads_anew_when_the_code_of_a_base_class_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, code in (
+        ("base_of_reader", "import test_store\nclass Base(test_store.Counting): pass"),
+        ("own_reader", "import base_of_reader\nclass Own(base_of_reader.Base): pass"),
+    ):
+        write(tmp_path / f"{name}.py", code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    reader = importlib.import_module("own_reader").Own(3)
+    for _ in range(2):
+        stored(reader, "x", tmp_path / "cache")
+    assert reader.reads == 1
+    os.utime(tmp_path / "base_of_reader.py", ns=(1, 1))
+    stored(reader, "x", tmp_path / "cache")
+    assert reader.reads == 2
+
+
+def test_a_reader_without_a_file_of_its_own_is_read(tmp_path: Path):
+    namespace: dict[str, type[Counting]] = {}
+    exec("class Typed(Counting): pass", {"Counting": Counting, "__name__": "__main__"}, namespace)
+    reader = namespace["Typed"](3)
+    assert len(stored(reader, "x", tmp_path)) == len(stored(reader, "x", tmp_path)) == 3
+    assert reader.reads == 1
 
 
 def test_an_example_of_chosen_rows_is_named_by_its_number_in_its_file(tmp_path: Path):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqmodels.data import tokenizers as module
 from seqmodels.data.tokenizer_training import list_tokenizers, tokenizer_registry, train_tokenizer
-from seqmodels.data.tokenizers import SPECIAL_TOKENS, Tokenizer
+from seqmodels.data.tokenizers import SPECIAL_TOKENS, Tokenizer, slices
 from seqmodels.errors import CheckpointError, ConfigurationError, DataError
 
 TEXTS = [
@@ -198,6 +199,39 @@ def test_normalization_is_that_of_unicode(text):
         assert tokenizer.decode(ids) == normal, "the last is of bytes"
 
 
+@every_recipe
+def test_a_long_text_is_encoded_by_parts_as_it_is_whole(spec, monkeypatch):
+    text = "\n".join([*TEXTS, STRANGE.replace("\x00", "")]) * 30
+    tokenizer = train_tokenizer(spec, texts=[text])
+    whole = tokenizer.encode_texts([text, "cat"])
+    monkeypatch.setattr(module, "LONG_TEXT", 17)
+    assert len(list(slices(text))) > 20
+    assert "".join(slices(text)) == text
+    assert tokenizer.encode_texts([text, "cat"]) == whole
+    if spec["name"] != "unigram":  # whose training is a little different each time
+        assert train_tokenizer(spec, texts=[text]).vocabulary == tokenizer.vocabulary
+
+
+def test_a_text_without_a_place_to_cut_stays_whole(monkeypatch):
+    monkeypatch.setattr(module, "LONG_TEXT", 5)
+    assert list(slices("unbroken  double\n\nlines")) == ["unbroken  double\n\nlines"]
+    assert list(slices("")) == [""]
+
+
+@pytest.mark.parametrize("spec", [spec for spec in RECIPES if spec["name"] == "character"], ids=str)
+def test_characters_are_those_of_the_backend(spec):
+    tokenizer = train_tokenizer(spec, texts=TEXTS)
+    texts = [*TEXTS, STRANGE, "ǅ ſ İI\u0307 ﬃ e\u0301 Σς"]
+    encodings = tokenizer._backend.encode_batch(texts, add_special_tokens=False)
+    assert tokenizer.encode_texts(texts) == [encoding.ids for encoding in encodings]
+
+
+@pytest.mark.parametrize("spec", ["word", "character"])
+def test_half_characters_are_refused(spec):
+    with pytest.raises(DataError, match=r"text 2: expected Unicode, found the half character '\\ud800' at place 3"):
+        train_tokenizer(spec, texts=TEXTS).encode_texts(["a", "ab\ud800"])
+
+
 def test_a_letter_and_its_accent_are_two_characters_or_one():
     split, joined = "e\u0301", "é"
     exact = train_tokenizer("character", texts=[split])
@@ -250,6 +284,14 @@ def test_pretrained_leaves_its_special_tokens_out_where_told(tmp_path):
     tokenizer = train_tokenizer({"name": "pretrained", "path": save_pretrained(tmp_path, **SPECIAL)}, texts=[])
     (whole,), (bare,) = tokenizer.encode_texts(["the cat"]), tokenizer.encode_texts(["the cat"], special=False)
     assert whole == [tokenizer.bos_id, *bare, tokenizer.eos_id]
+
+
+def test_pretrained_leaves_its_special_tokens_out_of_words_where_told(tmp_path):
+    tokenizer = train_tokenizer({"name": "pretrained", "path": save_pretrained(tmp_path, **SPECIAL)}, texts=TEXTS)
+    (framed,), (starts,) = tokenizer.encode_words([["the", "cat"]])
+    (plain,), (plain_starts,) = tokenizer.encode_words([["the", "cat"]], special=False)
+    assert framed[1:-1] == plain
+    assert [start - 1 for start in starts] == plain_starts
 
 
 def test_pretrained_that_knows_a_space_before_a_word_sees_one(tmp_path):

@@ -316,6 +316,45 @@ def test_evaluation_does_not_depend_on_the_window(corpus, window, size):
     assert found[0]["test_word_perplexity"] == pytest.approx(found[0]["test_perplexity"], rel=1e-5)
 
 
+def test_units_are_those_of_the_tokenizer_in_use(corpus):
+    data, other = streams(corpus, tokenizer="character"), streams(corpus)
+    for each in (data, other):
+        each.setup("fit")
+    assert data.units("validation") != other.units("validation")
+    data.schema = other.schema
+    data.setup("fit")
+    assert data.units("validation") == other.units("validation")
+
+
+def test_fractions_of_a_stream_are_its_last_texts(corpus):
+    lines = (corpus / "train.txt").read_text().splitlines()
+    data = streams(corpus, validation=None, test=None, validation_fraction=0.2, test_fraction=0.1)
+    parts = {split: [example["text"] for example in data.examples(split)] for split in ("train", "validation", "test")}
+    assert parts["train"] + parts["validation"] + parts["test"] == lines
+    assert [len(part) for part in parts.values()] == [43, 12, 6]
+
+
+@pytest.mark.parametrize(
+    ("data", "sizes"),
+    [
+        (functools.partial(sentences, batch_size=3), [3] * 5 + [2]),
+        (functools.partial(sentences, max_tokens=14), None),
+        (streams, [17]),
+    ],
+    ids=["rows", "tokens", "default"],
+)
+def test_predictions_come_in_batches_of_the_size_asked_for(corpus, data, sizes):
+    data = data(corpus, predict=str(corpus / "test.txt"))
+    data.setup("fit")
+    data.setup("predict")
+    found = list(data.predict_dataloader())
+    assert sorted(row for batch in found for row in batch.rows.tolist()) == list(range(17))
+    if sizes is None:
+        assert all(batch.inputs["ids"].numel() <= 14 for batch in found)
+    else:
+        assert sorted(batch.size for batch in found) == sorted(sizes)
+
+
 def test_units_do_not_depend_on_the_tokenizer(corpus):
     text = (corpus / "test.txt").read_text()
     task = model()

@@ -65,7 +65,7 @@ class DocumentsReader(Reader):
         self._separator = None if separator is None else re.compile(rf"^{re.escape(separator)}(?:\n|\Z)", re.MULTILINE)
         self._begin = begin
         self._end = end
-        self._encoding = check_encoding(encoding)
+        self._encoding = check_encoding(encoding, lines=False)
 
     def read(self, path: Path, *, targets: bool = True) -> Iterator[Example]:
         """Yields an example a file, or one a text between separators; empty files of a folder are passed over.

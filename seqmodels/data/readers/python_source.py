@@ -13,7 +13,7 @@ from pathlib import Path
 
 from seqmodels.data.readers.python_roles import tagged_lines
 from seqmodels.data.readers.python_tokens import Token, logical_lines, parse
-from seqmodels.data.readers.reader import Example, Reader, open_binary, register_reader, resolve_path
+from seqmodels.data.readers.reader import DAMAGED, Example, Reader, open_binary, register_reader, resolve_path
 from seqmodels.errors import ConfigurationError, DataError
 
 SPLITS = {"train": 0.8, "validation": 0.1, "test": 0.1}  # the share of each
@@ -187,7 +187,7 @@ def read_source(path: Path) -> str:
             f"{path}:{line}: byte 0x{error.object[error.start]:02x} is not {error.encoding}; "
             f"declare the encoding in the first line, such as # coding: latin-1"
         ) from error
-    except (OSError, EOFError, SyntaxError) as error:
+    except (OSError, SyntaxError, *DAMAGED) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 

@@ -128,16 +128,25 @@ def open_binary(path: Path) -> Iterator[BinaryIO]:
         yield stream  # type: ignore[misc]
 
 
-def check_encoding(encoding: str) -> str:
+def check_encoding(encoding: str, *, lines: bool = True) -> str:
     """Returns the name of a character encoding if Python knows it.
 
+    Args:
+        encoding: the name.
+        lines: whether the file is cut into lines before it is decoded, so that a line must end in a byte of its own.
+
     Raises:
-        ConfigurationError: it does not.
+        ConfigurationError: it does not, or the encoding writes the end of a line otherwise.
     """
     try:
         codecs.lookup(encoding)
     except LookupError as error:
         raise ConfigurationError(f"unknown encoding '{encoding}'; common ones: utf-8, iso-8859-1, cp1252") from error
+    if lines and b"\n".decode(encoding, "replace") != "\n":
+        raise ConfigurationError(
+            f"encoding '{encoding}' does not end a line in the one byte that lines are cut at; write the file anew in "
+            f"utf-8 (iconv -f {encoding} -t utf-8)"
+        )
     return encoding
 
 

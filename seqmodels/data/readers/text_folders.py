@@ -60,7 +60,7 @@ class TextFoldersReader(Reader):
         self._folders = None if folders is None else list(folders)
         self._extension = extension
         self._line_breaks = line_breaks
-        self._encoding = check_encoding(encoding)
+        self._encoding = check_encoding(encoding, lines=False)
 
     def read(self, path: Path, *, targets: bool = True) -> Iterator[Example]:
         """Yields an example a file.

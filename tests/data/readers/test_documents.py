@@ -46,6 +46,10 @@ def test_cuts_leave_nothing_out_and_nothing_twice(write: Any, size: int, cut: fl
     path = write("a.txt", text)
     if int(size * cut):
         assert texts(path, end=cut) + texts(path, begin=cut) == [text[: int(size * cut)], text[int(size * cut) :]]
+    else:
+        assert texts(path, begin=cut) == [text]
+        with pytest.raises(DataError, match=f"expected text between the fractions 0.0 and {cut} of"):
+            texts(path, end=cut)
 
 
 SEPARATED = "|\na\nb\n\n|\n|\n | c|\n|\nd\n|"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import keyword
 from pathlib import Path
 
@@ -188,6 +189,14 @@ def test_faulty_file(tmp_path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         list(read_examples(PythonTagging(), path))
+
+
+def test_a_damaged_gzip_file(tmp_path: Path) -> None:
+    raw = bytearray(gzip.compress(b"x = 1\n"))
+    raw[10] |= 0b110  # a kind of block that there is not
+    (tmp_path / "own.py.gz").write_bytes(raw)
+    with pytest.raises(DataError, match=r"own\.py\.gz: cannot be read: Error -3 while decompressing"):
+        list(read_examples(PythonTagging(), tmp_path / "own.py.gz"))
 
 
 def test_open_bracket_without_targets(tmp_path: Path) -> None:

@@ -75,6 +75,20 @@ def test_an_unknown_encoding() -> None:
         create_reader({"name": "text", "encoding": "utf-9"})
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "cp037"])
+def test_lines_end_in_one_byte(encoding: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{encoding}' does not end a line in the one byte .*iconv -f"):
+        create_reader({"name": "text", "encoding": encoding})
+    (tmp_path / "a.txt").write_text("ab\nc", encoding)
+    whole = create_reader({"name": "documents", "encoding": encoding})
+    assert [example["text"] for example in read_examples(whole, tmp_path / "a.txt")] == ["ab\nc"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1", "shift_jis", "utf-7"])
+def test_encodings_whose_lines_end_as_usual_are_taken(encoding: str) -> None:
+    assert create_reader({"name": "text", "encoding": encoding})
+
+
 def test_an_unknown_reader_and_a_misspelt_argument() -> None:
     with pytest.raises(ConfigurationError, match=r"unknown reader 'conlu'.*did you mean 'conllu'"):
         create_reader("conlu")
