@@ -42,7 +42,10 @@ PUBLISHED = {
 
 
 class Curve(NamedTuple):
-    """A recipe's runs: their figures, and of each the epochs that were validated with the perplexity there."""
+    """A recipe's runs: their figures, and of each after how many epochs it was validated, with the perplexity there.
+
+    A run that was bounded by time ends within an epoch.
+    """
 
     recipe: str
     runs: list[dict[str, Any]]
@@ -75,9 +78,12 @@ def read_curve(folder: Path, name: str) -> Curve | None:
     if not (figures.exists() and course.exists()):
         return None
     points: dict[str, list[tuple[float, float]]] = {}
+    steps: dict[str, int] = {}  # of an epoch
     with course.open(encoding="utf-8", newline="") as opened:
         for row in csv.DictReader(opened):
-            points.setdefault(row["seed"], []).append((int(row["epoch"]) + 1, float(row[SCORE])))
+            step = int(row["step"]) + 1
+            epochs = step / steps.setdefault(row["seed"], step)
+            points.setdefault(row["seed"], []).append((round(epochs, 2), float(row[SCORE])))
     runs = [run for run in json.loads(figures.read_text("utf-8"))["runs"] if str(run["seed"]) in points]
     return Curve(name, runs, [points[str(run["seed"])] for run in runs])
 
@@ -105,9 +111,9 @@ def draw(panel: Axes, curve: Curve) -> None:
 
 def format_report(curves: Sequence[Curve]) -> str:
     """Returns the table of epochs and of ends, as Markdown."""
-    ends = {len(points) for curve in curves for points in curve.points}
-    some = {1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40, 100, 200, 500}
-    shown = sorted(ends | {epoch for epoch in some if epoch <= max(ends)})
+    longest = max(points[-1][0] for curve in curves for points in curve.points)
+    some = (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 30, 40, 100, 200, 500)
+    shown = [epoch for epoch in some if epoch <= longest]
     rows = []
     for curve in curves:
         published = PUBLISHED[curve.recipe]
@@ -117,12 +123,13 @@ def format_report(curves: Sequence[Curve]) -> str:
                 [
                     f"{curve.recipe}, seed {run['seed']}",
                     *(f"{scores[epoch]:.1f}" if epoch in scores else "–" for epoch in shown),
+                    f"{points[-1][1]:.1f} after {points[-1][0]:g}",
                     hours(run),
                     f"{run['test_perplexity']:.1f}",
                     f"{published.validation} / {published.test} after {published.epochs}",
                 ]
             )
-    header = ["recipe", *(f"epoch {epoch}" for epoch in shown), "hours", "test, of its best epoch"]
+    header = ["recipe", *(f"epoch {epoch}" for epoch in shown), "at the end", "hours", "test, of its best epoch"]
     header += ["published: validation / test after epochs"]
     machines = dict.fromkeys(run["machine"] for curve in curves for run in curve.runs)
     sources = "\n".join(f"- {curve.recipe}: {PUBLISHED[curve.recipe].source}{started(curve)}." for curve in curves)

@@ -28,7 +28,10 @@ def results(tmp_path: Path) -> Path:
     (tmp_path / "curves").mkdir()
     (tmp_path / "language_modeling_ptb_awd_lstm.json").write_text(json.dumps({"recipe": "r", "runs": runs}))
     course = ["seed,fold,epoch,step,val_loss,val_perplexity"]
-    course += [f"{seed},,{epoch},{9 * epoch},5,{300.04 / (epoch + seed):.2f}" for seed in (1, 2) for epoch in (0, 1)]
+    course += [
+        f"{seed},,{epoch},{9 * epoch + 8},5,{300.04 / (epoch + seed):.2f}" for seed in (1, 2) for epoch in (0, 1)
+    ]
+    course += ["2,,2,20,5,77.5"]  # bounded by time
     (tmp_path / "curves" / "language_modeling_ptb_awd_lstm.csv").write_text("\n".join(course) + "\n")
     return tmp_path
 
@@ -39,12 +42,12 @@ def test_the_report_has_each_run_beside_the_published_end(
     assert script.main(["--results", str(results)]) == 0
     report = (results / "curves" / "curves.md").read_text()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in report.splitlines() if line[:1] == "|"]
-    assert rows[0][:3] == ["recipe", "epoch 1", "epoch 2"]
-    assert [row[:3] for row in rows[2:]] == [  # of seed 3 no course was kept
-        ["ptb_awd_lstm, seed 1", "300.0", "150.0"],
-        ["ptb_awd_lstm, seed 2", "150.0", "100.0"],
+    assert rows[0][:4] == ["recipe", "epoch 1", "epoch 2", "at the end"]
+    assert [row[:4] for row in rows[2:]] == [  # of seed 3 no course was kept
+        ["ptb_awd_lstm, seed 1", "300.0", "150.0", "150.0 after 2"],
+        ["ptb_awd_lstm, seed 2", "150.0", "100.0", "77.5 after 2.33"],
     ]
-    assert rows[2][3:] == ["2.0", "130.3", "61.2 / 58.8 after 500"]
+    assert rows[2][4:] == ["2.0", "130.3", "61.2 / 58.8 after 500"]
     assert "Measured on a machine.\n" in report
     assert "the repository, not finetuned; run here with `--fast`." in report
     assert "ptb_medium" not in report
