@@ -184,13 +184,18 @@ class CommandLine(LightningCLI):
         settings["callbacks"] = [*extra, *(given if isinstance(given, list) else [given]), *last]
         return self.trainer_class(**settings)
 
+    def _trained_data(self) -> Mapping[str, Any]:
+        """Returns the arguments of the data that the checkpoint's model was trained on, if they are known."""
+        arguments: Mapping[str, Any] = ((self.record or {}).get("data") or {}).get("init_args", {})
+        return arguments
+
     def _departures(self) -> str:
         """Returns how a test departs from the checkpoint's run, as it was typed; empty where it does not.
 
         Config files are named where what they say of the test's data is not what the run's own config said.
         """
         parts = self.parts
-        trained = ((self.record or {}).get("data") or {}).get("init_args", {})
+        trained = self._trained_data()
         differing = [name for name, value in to_plain(self.datamodule.arguments).items() if trained.get(name) != value]
         if all(parts.typed(f"--data.{name}") or parts.typed(f"--data.init_args.{name}") for name in differing):
             return parts.departures
@@ -198,7 +203,7 @@ class CommandLine(LightningCLI):
 
     def _check_tokenizers(self) -> None:
         """Makes sure that nobody asks for another tokenizer than the one that the checkpoint's model reads."""
-        trained = ((self.record or {}).get("data") or {}).get("init_args", {})
+        trained = self._trained_data()
         for name in ("tokenizer", "target_tokenizer"):
             where, wanted = self.parts.where(f"data.{name}"), self.datamodule.arguments.get(name)
             if where and name in trained and _recipe(wanted) != _recipe(trained[name]):

@@ -83,6 +83,8 @@ class Tokenizer:
         """
         try:
             if self.kind == "character":
+                for text in texts:
+                    str.encode(text)  # which finds halves of characters, and what is no text
                 return [self._ids_of_characters(text) for text in texts]
             if self.truecaser is None and self.kind != "pretrained" and max(map(len, texts), default=0) > LONG_TEXT:
                 return [list(chain.from_iterable(map(self._ids_of_slice, slices(text)))) for text in texts]
@@ -98,7 +100,6 @@ class Tokenizer:
 
     def _ids_of_characters(self, text: str) -> list[int]:
         """Returns the id of each character: looked up here, since the backend keeps a string for each token."""
-        text.encode()  # which finds halves of characters
         normalizer, ids, unknown = self._backend.normalizer, self._id_of_surface, self.unk_id
         characters = text if normalizer is None else normalizer.normalize_str(text)
         return [ids.get(character, unknown) for character in characters]
@@ -224,7 +225,6 @@ class Tokenizer:
 
     def _encode_characters(self, words: Sequence[Sequence[str]]) -> list[tuple[list[int], list[int]]]:
         space = self._id_of_surface.get(" ", self.unk_id)
-        normalizer = self._backend.normalizer
         encoded = []
         for row in words:
             ids: list[int] = []
@@ -233,8 +233,7 @@ class Tokenizer:
                 if starts:
                     ids.append(space)
                 starts.append(len(ids))
-                characters = word if normalizer is None else normalizer.normalize_str(word)
-                ids += [self._id_of_surface.get(character, self.unk_id) for character in characters] or [self.unk_id]
+                ids += self._ids_of_characters(word) or [self.unk_id]
             encoded.append((ids, starts))
         return encoded
 

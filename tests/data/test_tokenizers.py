@@ -227,6 +227,12 @@ def test_characters_are_those_of_the_backend(spec):
 
 
 @pytest.mark.parametrize("spec", ["word", "character"])
+def test_what_is_no_text_is_refused(spec):
+    with pytest.raises(DataError, match="text 2: expected a text, got int"):
+        train_tokenizer(spec, texts=TEXTS).encode_texts(["a", 5])
+
+
+@pytest.mark.parametrize("spec", ["word", "character"])
 def test_half_characters_are_refused(spec):
     with pytest.raises(DataError, match=r"text 2: expected Unicode, found the half character '\\ud800' at place 3"):
         train_tokenizer(spec, texts=TEXTS).encode_texts(["a", "ab\ud800"])
